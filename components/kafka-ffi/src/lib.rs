@@ -1,0 +1,1 @@
+//! Safe owned handles over librdkafka: the only crate with unsafe code.

@@ -1,0 +1,1 @@
+//! Monitor handlers: metrics, health, log level, recent logs.

@@ -1,0 +1,1 @@
+//! Credentials from a file or an environment variable.

@@ -1,0 +1,1 @@
+//! Text to located values to typed configuration, with problems that explain themselves.

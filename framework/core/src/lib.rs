@@ -1,0 +1,1 @@
+//! Components, their registry and their life cycle.

@@ -1,0 +1,1 @@
+//! Task processors: named runtimes with supervised, counted and joined tasks.

@@ -1,0 +1,1 @@
+//! Loggers over tracing-subscriber: formats, sinks, levels, reopening, recent records.

@@ -1,0 +1,1 @@
+//! A component-based service framework for Kafka services.

@@ -1,0 +1,1 @@
+//! Metric families, handles, collectors and their text expositions.

@@ -1,0 +1,1 @@
+//! Run a whole service inside a test.

@@ -1,0 +1,2 @@
+//! One HTTP handler component.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Starts the real Apache Kafka for tests.

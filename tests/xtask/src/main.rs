@@ -1,0 +1,2 @@
+//! Repository automation and tidy checks.
+fn main() {}
