@@ -1,0 +1,39 @@
+//! Log lines and properties, from text to text.
+
+use super::*;
+
+#[test]
+fn listener_line_carries_name_and_port() {
+    let line = "03:42:37.120 INFO ListenerInfo PLAINTEXT: resolved ephemeral port to 41591.";
+    let listening = LogEvent::Listening { listener: "PLAINTEXT".to_owned(), port: 41591 };
+    assert_eq!(LogEvent::read(line), Some(listening));
+}
+
+#[test]
+fn start_line_is_the_raft_servers() {
+    let line = "03:42:38.000 INFO KafkaRaftServer [KafkaRaftServer nodeId=1] Kafka Server started";
+    assert_eq!(LogEvent::read(line), Some(LogEvent::Started));
+    assert_eq!(LogEvent::read("03:42:38.000 WARN Other Kafka Server started"), None);
+}
+
+#[test]
+fn other_lines_report_nothing() {
+    assert_eq!(LogEvent::read("03:42:38.000 INFO Selector a failed authentication"), None);
+    assert_eq!(LogEvent::read("X: resolved ephemeral port to none"), None);
+}
+
+#[test]
+fn extra_property_comes_last_and_wins() {
+    let extra = BTreeMap::from([("num.io.threads".to_owned(), "7".to_owned())]);
+    let text = server_properties(Role::Combined, Path::new("/data"), 0, &extra);
+    assert!(text.contains("\nlog.dirs=/data\n"));
+    assert!(text.ends_with("\nnum.io.threads=7\n"));
+}
+
+#[test]
+fn restarted_node_asks_for_its_port_again() {
+    let role = Role::Broker { id: 2, controller_port: 9 };
+    let text = server_properties(role, Path::new("/data"), 4711, &BTreeMap::new());
+    assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:4711\n"));
+    assert!(text.contains("controller.quorum.bootstrap.servers=127.0.0.1:9\n"));
+}
