@@ -1,0 +1,167 @@
+//! The trait that every part of a service implements.
+
+use std::collections::BTreeSet;
+
+use mainspring_config::Violation;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::{ComponentContext, Health, LoadError};
+
+/// A part of a service: built from its section of the configuration, found by others under its name.
+///
+/// In the order in which they are called:
+///
+/// | step | when | what belongs there |
+/// |---|---|---|
+/// | [`validate`](Self::validate) | before anything starts | rules across keys |
+/// | [`load`](Self::load) | all components at once, each awaiting those it finds | building it; no traffic yet |
+/// | [`on_all_components_loaded`](Self::on_all_components_loaded) | in dependency order | opening the doors |
+/// | [`health`](Self::health) | at any time while it runs | the truth |
+/// | [`on_all_components_are_stopping`](Self::on_all_components_are_stopping) | in reverse order | closing the doors |
+/// | [`stop`](Self::stop) | in reverse order, after every such hook | finishing what was begun |
+///
+/// ```
+/// use mainspring_core::{Component, ComponentContext, LoadError, NoConfig};
+///
+/// struct Greeter;
+///
+/// impl Component for Greeter {
+///     const DEFAULT_NAME: &'static str = "greeter";
+///     type Config = NoConfig;
+///
+///     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+///         tracing::info!(component = cx.name(), "Hello");
+///         Ok(Self)
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a component",
+    note = "implement `Component` for it: `DEFAULT_NAME`, `type Config` and `async fn load`"
+)]
+pub trait Component: Sized + Send + Sync + 'static {
+    /// The name under which `append_default` registers it and `find_default` looks it up.
+    const DEFAULT_NAME: &'static str;
+
+    /// Whether its section may be missing from the configuration.
+    const CONFIG_MODE: ConfigMode = ConfigMode::Required;
+
+    /// What its section is read into. Its JSON Schema finds every problem of a section at once, and unknown keys
+    /// are refused; see [`NoConfig`] for none.
+    type Config: DeserializeOwned + JsonSchema + Send + 'static;
+
+    /// Rules across keys that a schema cannot express; nothing has been started yet.
+    ///
+    /// Each [`Violation`] is reported with the position of the key that it names.
+    fn validate(config: &Self::Config, service: &ServiceOutline) -> Vec<Violation> {
+        let _ = (config, service);
+        Vec::new()
+    }
+
+    /// Builds the component.
+    ///
+    /// Runs on the default task processor, at the same time as the loads of all others;
+    /// [`ComponentContext::find`] awaits what it depends on.
+    ///
+    /// # Errors
+    /// Whatever keeps it from working; the service then does not start.
+    ///
+    /// # Cancel safety
+    /// When another component fails, this future is dropped at its next suspension point. What it has acquired
+    /// must be released by `Drop`.
+    fn load(
+        config: Self::Config,
+        cx: &ComponentContext,
+    ) -> impl Future<Output = Result<Self, LoadError>> + Send;
+
+    /// Called once every component is loaded and the hooks of those it depends on have returned.
+    ///
+    /// # Errors
+    /// As for [`Component::load`].
+    fn on_all_components_loaded(&self) -> impl Future<Output = Result<(), LoadError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Called when the service begins to stop, before any component is stopped; those that depend on it have
+    /// returned from theirs. Bounded by `component_stop_timeout`.
+    fn on_all_components_are_stopping(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// Ends its work; those that depend on it are stopped already. Bounded by `component_stop_timeout`, then
+    /// dropped. Also called, without the hooks, for what was loaded when another load failed.
+    fn stop(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// How it is; called by probes, so it must neither block nor be costly.
+    fn health(&self) -> Health {
+        Health::Ok
+    }
+}
+
+/// Whether a registered component must be declared in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigMode {
+    /// It must; a missing section is an error.
+    Required,
+    /// It need not; without a section it loads from an empty one.
+    NotRequired,
+}
+
+/// The configuration of a component that has no keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct NoConfig {}
+
+/// What is known of a service before it starts, for rules that look beyond one section.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceOutline {
+    pub(crate) task_processors: BTreeSet<String>,
+    pub(crate) components: BTreeSet<String>,
+}
+
+impl ServiceOutline {
+    /// An outline made by hand, for tests of [`Component::validate`].
+    pub fn new<T: Into<String>, C: Into<String>>(
+        task_processors: impl IntoIterator<Item = T>,
+        components: impl IntoIterator<Item = C>,
+    ) -> Self {
+        Self {
+            task_processors: task_processors.into_iter().map(Into::into).collect(),
+            components: components.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    /// Complains, at `key`, when no task processor is called `name`.
+    #[must_use]
+    pub fn check_task_processor(&self, key: &str, name: &str) -> Option<Violation> {
+        missing("task processor", key, name, &self.task_processors)
+    }
+
+    /// Complains, at `key`, when no component called `name` will be loaded.
+    #[must_use]
+    pub fn check_component(&self, key: &str, name: &str) -> Option<Violation> {
+        missing("component", key, name, &self.components)
+    }
+}
+
+fn missing(what: &str, key: &str, name: &str, known: &BTreeSet<String>) -> Option<Violation> {
+    if known.contains(name) {
+        return None;
+    }
+    let hint = match mainspring_config::nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("declared: {}", quoted_list(known)),
+    };
+    Some(Violation::new(key, format!("unknown {what} `{name}`; {hint}")))
+}
+
+/// `` `a`, `b` `` or `none`.
+pub(crate) fn quoted_list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

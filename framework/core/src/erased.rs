@@ -1,0 +1,96 @@
+//! The object-safe twins of [`Component`], so that users implement a plain trait.
+
+use std::any::{Any, type_name};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use mainspring_config::{Problems, Section};
+
+use crate::{Component, ComponentContext, ConfigMode, Health, LoadError, ServiceOutline};
+
+/// A component type that can be registered.
+pub(crate) trait ComponentType: Send + Sync {
+    fn type_name(&self) -> &'static str;
+    fn config_mode(&self) -> ConfigMode;
+    fn config_schema(&self) -> serde_json::Value;
+    /// Reads and validates a section; the result waits for its time to load.
+    fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems>;
+}
+
+/// A checked configuration, ready to become a component.
+pub(crate) type Prepared =
+    Box<dyn FnOnce(ComponentContext) -> BoxFuture<'static, Result<Arc<dyn Loaded>, LoadError>> + Send>;
+
+/// A loaded component.
+pub(crate) trait Loaded: Send + Sync {
+    fn type_name(&self) -> &'static str;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    fn on_all_components_loaded(&self) -> BoxFuture<'_, Result<(), LoadError>>;
+    fn on_all_components_are_stopping(&self) -> BoxFuture<'_, ()>;
+    fn stop(&self) -> BoxFuture<'_, ()>;
+    fn health(&self) -> Health;
+}
+
+pub(crate) struct TypeOf<C>(PhantomData<fn() -> C>);
+
+impl<C> TypeOf<C> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<C: Component> ComponentType for TypeOf<C> {
+    fn type_name(&self) -> &'static str {
+        type_name::<C>()
+    }
+
+    fn config_mode(&self) -> ConfigMode {
+        C::CONFIG_MODE
+    }
+
+    fn config_schema(&self) -> serde_json::Value {
+        mainspring_config::schema_of::<C::Config>()
+    }
+
+    fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems> {
+        let config: C::Config = section.read()?;
+        let mut problems = Problems::default();
+        for violation in C::validate(&config, outline) {
+            problems.push(section.violation(violation));
+        }
+        problems.into_result()?;
+        Ok(Box::new(move |cx| {
+            Box::pin(async move {
+                let component = C::load(config, &cx).await?;
+                Ok(Arc::new(component) as Arc<dyn Loaded>)
+            })
+        }))
+    }
+}
+
+impl<C: Component> Loaded for C {
+    fn type_name(&self) -> &'static str {
+        type_name::<C>()
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
+    fn on_all_components_loaded(&self) -> BoxFuture<'_, Result<(), LoadError>> {
+        Box::pin(Component::on_all_components_loaded(self))
+    }
+
+    fn on_all_components_are_stopping(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Component::on_all_components_are_stopping(self))
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(Component::stop(self))
+    }
+
+    fn health(&self) -> Health {
+        Component::health(self)
+    }
+}

@@ -1,0 +1,217 @@
+//! A service as others see it: its phase, its health, and the ways to stop it.
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use mainspring_logging::Logging;
+use mainspring_metrics::Registry as Metrics;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::registry::{Registry, SlotState};
+use crate::{Component, Health};
+
+/// Where a service is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Components are loading.
+    Starting,
+    /// Everything is loaded and works.
+    Running,
+    /// It was told to stop and still works, so that load balancers can turn away.
+    ShuttingDown,
+    /// Components are stopping.
+    Stopping,
+    /// Nothing runs any more, or the start has failed.
+    Stopped,
+}
+
+impl Phase {
+    /// `starting`, `running`, `shutting_down`, `stopping` or `stopped`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::ShuttingDown => "shutting_down",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One component as probes and metrics see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ComponentStatus {
+    /// Its name.
+    pub name: String,
+    /// `loading`, `failed`, `loaded` or `stopped`.
+    pub state: &'static str,
+    /// What it says of itself; `None` unless it is loaded.
+    pub health: Option<Health>,
+    /// How long its load took; `None` until it is loaded.
+    pub load_duration: Option<Duration>,
+}
+
+/// A running service, as a cheap handle; it outlives the service without keeping it alive.
+#[derive(Debug, Clone)]
+pub struct ServiceHandle {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    phase: watch::Sender<Phase>,
+    stop: CancellationToken,
+    stop_reason: OnceLock<String>,
+    force: CancellationToken,
+    started: Instant,
+    started_at: SystemTime,
+    registry: OnceLock<WeakRegistry>,
+    metrics: Metrics,
+    logging: Logging,
+}
+
+impl ServiceHandle {
+    pub(crate) fn new(metrics: Metrics, logging: Logging) -> Self {
+        let inner = Inner {
+            phase: watch::Sender::new(Phase::Starting),
+            stop: CancellationToken::new(),
+            stop_reason: OnceLock::new(),
+            force: CancellationToken::new(),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            registry: OnceLock::new(),
+            metrics,
+            logging,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Where the service is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.inner.phase.borrow()
+    }
+
+    /// Waits until the service has reached `phase` or one after it, and says which.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub async fn reached(&self, phase: Phase) -> Phase {
+        let mut phases = self.inner.phase.subscribe();
+        // The sender lives in `self`, so the channel cannot close here.
+        phases.wait_for(|now| *now >= phase).await.map_or(Phase::Stopped, |phase| *phase)
+    }
+
+    /// Tells the service to stop, as SIGTERM does; the first reason is the one that is reported.
+    pub fn stop(&self, reason: impl Into<String>) {
+        let _first_wins = self.inner.stop_reason.set(reason.into());
+        self.inner.stop.cancel();
+    }
+
+    /// Makes a stop that is under way give up waiting: every step ends at once.
+    pub fn force_stop(&self) {
+        self.stop("forced");
+        self.inner.force.cancel();
+    }
+
+    /// Whether it serves: running, and no component is [`Health::Fatal`].
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.phase() == Phase::Running && !self.has_fatal_component()
+    }
+
+    /// Whether any loaded component is [`Health::Fatal`].
+    #[must_use]
+    pub fn has_fatal_component(&self) -> bool {
+        self.components().iter().any(|status| status.health.as_ref().is_some_and(Health::is_fatal))
+    }
+
+    /// All components, sorted by name; empty before they begin to load and after they have stopped.
+    #[must_use]
+    pub fn components(&self) -> Vec<ComponentStatus> {
+        self.registry().map(|registry| registry.slots.iter().map(status).collect()).unwrap_or_default()
+    }
+
+    /// The loaded component called `name`, for tests and for code that is no component.
+    #[must_use]
+    pub fn component<T: Component>(&self, name: &str) -> Option<Arc<T>> {
+        let registry = self.registry()?;
+        let component = registry.slot(name)?.state.borrow().component().cloned()?;
+        component.into_any().downcast().ok()
+    }
+
+    /// When it was created.
+    #[must_use]
+    pub fn started_at(&self) -> SystemTime {
+        self.inner.started_at
+    }
+
+    /// How long ago it was created.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.inner.started.elapsed()
+    }
+
+    /// Its metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Its loggers.
+    #[must_use]
+    pub fn logging(&self) -> &Logging {
+        &self.inner.logging
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.inner.phase.send_replace(phase);
+    }
+
+    pub(crate) fn attach(&self, registry: &Arc<Registry>) {
+        let _once = self.inner.registry.set(WeakRegistry(Arc::downgrade(registry)));
+    }
+
+    pub(crate) fn stop_requested(&self) -> &CancellationToken {
+        &self.inner.stop
+    }
+
+    pub(crate) fn force_requested(&self) -> &CancellationToken {
+        &self.inner.force
+    }
+
+    pub(crate) fn stop_reason(&self) -> &str {
+        self.inner.stop_reason.get().map_or("none", String::as_str)
+    }
+
+    fn registry(&self) -> Option<Arc<Registry>> {
+        self.inner.registry.get()?.0.upgrade()
+    }
+}
+
+struct WeakRegistry(Weak<Registry>);
+
+impl std::fmt::Debug for WeakRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WeakRegistry")
+    }
+}
+
+fn status(slot: &crate::registry::Slot) -> ComponentStatus {
+    let state = slot.state.borrow().clone();
+    ComponentStatus {
+        name: slot.name.to_string(),
+        state: match state {
+            SlotState::Loading => "loading",
+            SlotState::Failed => "failed",
+            SlotState::Loaded(_) => "loaded",
+            SlotState::Stopped => "stopped",
+        },
+        health: state.component().map(|component| component.health()),
+        load_duration: *slot.load_duration.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+    }
+}

@@ -1,0 +1,302 @@
+//! Loading all components, keeping them until a stop, and stopping them: the story of one service.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use mainspring_engine::{Task, TaskError};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tracing::Instrument;
+
+use crate::erased::{Loaded, Prepared};
+use crate::error::LoadErrorKind;
+use crate::graph::Direction;
+use crate::registry::{Registry, Slot, SlotState};
+use crate::{ComponentContext, LoadError, ManagerConfig, Phase, ServiceError, events};
+
+/// Drives one service from its first load to its last stop.
+pub(crate) struct Lifecycle {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) config: ManagerConfig,
+}
+
+/// A component that failed, and why.
+type Failure = (usize, LoadError);
+
+impl Lifecycle {
+    /// Loads everything, waits for the stop, stops everything; the steps of the stop that did not finish.
+    pub(crate) async fn run(&self, prepared: Vec<Prepared>) -> Result<Vec<String>, ServiceError> {
+        let service = &self.registry.service;
+        let began = Instant::now();
+        match self.start(prepared, began).await {
+            Ok(true) => {
+                events::ready(began.elapsed());
+                service.enter(Phase::Running);
+                service.stop_requested().cancelled().await;
+            }
+            Ok(false) => {}
+            Err(error) => {
+                self.unload().await;
+                return Err(error);
+            }
+        }
+        Ok(self.stop().await)
+    }
+
+    /// Whether the service is up; `false` when it was told to stop before it was.
+    async fn start(&self, prepared: Vec<Prepared>, began: Instant) -> Result<bool, ServiceError> {
+        events::loading(prepared.len());
+        let mut boots: FuturesUnordered<_> =
+            prepared.into_iter().enumerate().map(|(idx, prepared)| self.boot(idx, prepared)).collect();
+        let outcome = self.watch(&mut boots, began).await;
+        if !matches!(outcome, Ok(true)) {
+            self.registry.cancelled.cancel();
+            self.await_cancelled(&mut boots).await;
+            return outcome;
+        }
+        tokio::select! {
+            biased;
+            result = self.announce_loaded() => result.map(|()| true),
+            () = self.registry.service.stop_requested().cancelled() => Ok(false),
+        }
+    }
+
+    /// Runs one load as a task of its own.
+    fn boot(&self, component: usize, prepared: Prepared) -> Task<Result<(), Failure>> {
+        let registry = Arc::clone(&self.registry);
+        let slot = &self.registry.slots[component];
+        let span = slot.span.clone();
+        let load = async move { load(registry, component, prepared).await.map_err(|error| (component, error)) };
+        self.registry.default_processor.spawn(format!("boot/{}", slot.name), load.instrument(span))
+    }
+
+    /// Waits for all loads, the first failure, the limit or a stop; names the slow ones meanwhile.
+    async fn watch(
+        &self,
+        boots: &mut FuturesUnordered<Task<Result<(), Failure>>>,
+        began: Instant,
+    ) -> Result<bool, ServiceError> {
+        let limit: Duration = self.config.load_timeout.into();
+        let period: Duration = self.config.load_report_interval.into();
+        let mut report = interval_at(began + period, period.max(Duration::from_millis(1)));
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                boot = boots.next() => match boot {
+                    None => return Ok(true),
+                    Some(Ok(Ok(()))) => {}
+                    Some(Ok(Err((component, error)))) => return Err(self.failure(component, &error)),
+                    Some(Err(error)) => return Err(self.lost_boot(&error)),
+                },
+                () = self.registry.service.stop_requested().cancelled() => return Ok(false),
+                () = tokio::time::sleep_until(began + limit) => {
+                    return Err(ServiceError::LoadTimeout { waiting: self.still_loading(), limit });
+                }
+                _ = report.tick() => {
+                    for (idx, slot) in self.registry.slots.iter().enumerate() {
+                        if matches!(*slot.state.borrow(), SlotState::Loading) {
+                            events::component_still_loading(
+                                &slot.name, &self.registry.waits_for(idx), began.elapsed());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn still_loading(&self) -> Vec<String> {
+        let slots = self.registry.slots.iter().enumerate();
+        slots
+            .filter(|(_, slot)| matches!(*slot.state.borrow(), SlotState::Loading))
+            .map(|(idx, slot)| {
+                let waits_for = self.registry.waits_for(idx);
+                if waits_for.is_empty() {
+                    format!("`{}` is still loading", slot.name)
+                } else {
+                    format!("`{}` still waits for {}", slot.name, crate::component::quoted_list(&waits_for))
+                }
+            })
+            .collect()
+    }
+
+    fn failure(&self, component: usize, error: &LoadError) -> ServiceError {
+        if let LoadErrorKind::Cycle { chain } = error.kind() {
+            return ServiceError::Cycle { chain: chain.clone() };
+        }
+        let slot = &self.registry.slots[component];
+        let reason = error.to_string();
+        events::component_failed(&slot.name, &reason);
+        ServiceError::Component {
+            component: slot.name.to_string(),
+            reason,
+            chain: self.registry.chain_to(component),
+        }
+    }
+
+    /// A boot task that ended without a result: it panicked, which [`load`] has marked in its slot.
+    fn lost_boot(&self, error: &TaskError) -> ServiceError {
+        let slots = self.registry.slots.iter().enumerate();
+        let failed = slots.filter(|(_, slot)| matches!(*slot.state.borrow(), SlotState::Failed)).map(|(idx, _)| idx);
+        let component = failed.min().unwrap_or_default();
+        self.failure(component, &LoadError::message(error.to_string()))
+    }
+
+    /// Gives cancelled loads the time to unwind.
+    async fn await_cancelled(&self, boots: &mut FuturesUnordered<Task<Result<(), Failure>>>) {
+        let limit: Duration = self.config.component_stop_timeout.into();
+        let all = async { while boots.next().await.is_some() {} };
+        if timeout(limit, self.or_forced(all)).await.is_err() {
+            for slot in self.registry.slots.iter().filter(|slot| matches!(*slot.state.borrow(), SlotState::Loading)) {
+                events::step_not_finished(&slot.name, "cancelled load", limit);
+            }
+        }
+    }
+
+    async fn announce_loaded(&self) -> Result<(), ServiceError> {
+        let first_failure: Mutex<Option<Failure>> = Mutex::new(None);
+        let failed = || first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let graph = self.registry.graph().clone();
+        let visit = |idx: usize| {
+            let slot = &self.registry.slots[idx];
+            let failed = &failed;
+            async move {
+                if failed().is_some() {
+                    return;
+                }
+                let component = slot.state.borrow().component().cloned();
+                let Some(component) = component else { return };
+                if let Err(error) = component.on_all_components_loaded().instrument(slot.span.clone()).await {
+                    failed().get_or_insert((idx, error));
+                }
+            }
+        };
+        graph.walk(&self.all(), Direction::DependenciesFirst, visit).await;
+        let failure = failed().take();
+        match failure {
+            None => Ok(()),
+            Some((component, error)) => {
+                Err(self.failure(component, &LoadError::message(format!("on_all_components_loaded: {error}"))))
+            }
+        }
+    }
+
+    /// Stops what was loaded before the start failed.
+    async fn unload(&self) {
+        self.registry.service.enter(Phase::Stopping);
+        self.for_each_loaded("stop", |slot, component| async move {
+            events::component_unloading(&slot.name);
+            stop_one(slot, component).await;
+        })
+        .await;
+    }
+
+    async fn stop(&self) -> Vec<String> {
+        let service = &self.registry.service;
+        let began = Instant::now();
+        events::stop_requested(service.stop_reason());
+        if service.phase() == Phase::Running {
+            service.enter(Phase::ShuttingDown);
+            let _elapsed = self.or_forced(tokio::time::sleep(self.config.graceful_shutdown_interval.into())).await;
+        }
+        service.enter(Phase::Stopping);
+        let mut unfinished = self
+            .for_each_loaded("on_all_components_are_stopping", |_, component| async move {
+                component.on_all_components_are_stopping().await;
+            })
+            .await;
+        unfinished.extend(
+            self.for_each_loaded("stop", |slot, component| async move {
+                let began = Instant::now();
+                stop_one(slot, component).await;
+                events::component_stopped(&slot.name, began.elapsed());
+            })
+            .await,
+        );
+        events::stopped(began.elapsed());
+        unfinished
+    }
+
+    /// Runs one step of a stop for every loaded component, dependants first, each under the deadline.
+    async fn for_each_loaded<'a, F: Future<Output = ()>>(
+        &'a self,
+        step: &'static str,
+        visit: impl Fn(&'a Slot, Arc<dyn Loaded>) -> F,
+    ) -> Vec<String> {
+        let limit: Duration = self.config.component_stop_timeout.into();
+        let unfinished = Mutex::new(Vec::new());
+        let graph = self.registry.graph().clone();
+        let bounded = |idx: usize| {
+            let slot = &self.registry.slots[idx];
+            let component = slot.state.borrow().component().cloned();
+            let work = component.map(|component| visit(slot, component).instrument(slot.span.clone()));
+            let unfinished = &unfinished;
+            async move {
+                let Some(work) = work else { return };
+                if !matches!(timeout(limit, self.or_forced(work)).await, Ok(Some(()))) {
+                    events::step_not_finished(&slot.name, step, limit);
+                    unfinished
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(format!("`{}` did not finish `{step}`", slot.name));
+                }
+            }
+        };
+        graph.walk(&self.all(), Direction::DependantsFirst, bounded).await;
+        unfinished.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The output of `future`, or `None` when the stop is forced meanwhile.
+    async fn or_forced<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.registry.service.force_requested().run_until_cancelled(future).await
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.registry.slots.len()).collect()
+    }
+}
+
+/// One load, with its outcome written into the slot whatever happens.
+async fn load(registry: Arc<Registry>, component: usize, prepared: Prepared) -> Result<(), LoadError> {
+    let slot = &registry.slots[component];
+    let mut outcome = Outcome { slot, state: SlotState::Failed };
+    let began = Instant::now();
+    let cx = ComponentContext::new(Arc::clone(&registry), component);
+    let loaded = registry.cancelled.run_until_cancelled(prepared(cx)).await;
+    match loaded {
+        Some(Ok(component)) => {
+            let took = began.elapsed();
+            *slot.load_duration.lock().unwrap_or_else(PoisonError::into_inner) = Some(took);
+            events::component_loaded(&slot.name, took);
+            outcome.state = SlotState::Loaded(component);
+            Ok(())
+        }
+        Some(Err(error)) => Err(error),
+        None => {
+            events::component_load_cancelled(&slot.name);
+            Err(LoadError::new(LoadErrorKind::Cancelled))
+        }
+    }
+}
+
+/// Publishes a slot's state when a load ends, be it by a panic.
+struct Outcome<'a> {
+    slot: &'a Slot,
+    state: SlotState,
+}
+
+impl Drop for Outcome<'_> {
+    fn drop(&mut self) {
+        self.slot.state.send_replace(self.state.clone());
+    }
+}
+
+/// Ends a component and the tasks that it spawned, and lets go of it.
+async fn stop_one(slot: &Slot, component: Arc<dyn Loaded>) {
+    component.stop().await;
+    slot.stopping.cancel();
+    slot.tasks.close();
+    slot.tasks.wait().await;
+    slot.state.send_replace(SlotState::Stopped);
+}

@@ -1,0 +1,93 @@
+//! Which components a binary knows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::erased::{ComponentType, TypeOf};
+use crate::{Component, ConfigMode, LoggingComponent};
+
+/// The components that a binary can load, by name; the configuration says which of them it does.
+///
+/// Order has no meaning. Lists merge, and one type may be registered under several names:
+///
+/// ```
+/// # use mainspring_core::{Component, ComponentContext, ComponentList, LoadError, NoConfig};
+/// # struct Cache;
+/// # impl Component for Cache {
+/// #     const DEFAULT_NAME: &'static str = "cache";
+/// #     type Config = NoConfig;
+/// #     async fn load(_: NoConfig, _: &ComponentContext) -> Result<Self, LoadError> { Ok(Self) }
+/// # }
+/// let caches = ComponentList::new().append::<Cache>("users-cache").append::<Cache>("prices-cache");
+/// let list = ComponentList::minimal().append_default::<Cache>().append_list(caches);
+/// assert!(list.names().eq(["cache", "logging", "prices-cache", "users-cache"]));
+/// ```
+#[derive(Clone, Default)]
+pub struct ComponentList {
+    pub(crate) registrations: BTreeMap<String, Arc<dyn ComponentType>>,
+    pub(crate) registered_twice: Vec<String>,
+}
+
+impl ComponentList {
+    /// A list of nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What every service needs: `logging`.
+    #[must_use]
+    pub fn minimal() -> Self {
+        Self::new().append_default::<LoggingComponent>()
+    }
+
+    /// Adds `C` under `name`. A name registered twice is reported when the service is checked.
+    #[must_use]
+    pub fn append<C: Component>(mut self, name: impl Into<String>) -> Self {
+        self.insert(name.into(), Arc::new(TypeOf::<C>::new()));
+        self
+    }
+
+    /// Adds `C` under [`Component::DEFAULT_NAME`].
+    #[must_use]
+    pub fn append_default<C: Component>(self) -> Self {
+        self.append::<C>(C::DEFAULT_NAME)
+    }
+
+    /// Adds all of `other`.
+    #[must_use]
+    pub fn append_list(mut self, other: Self) -> Self {
+        self.registered_twice.extend(other.registered_twice);
+        for (name, registration) in other.registrations {
+            self.insert(name, registration);
+        }
+        self
+    }
+
+    /// The registered names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.registrations.keys().map(String::as_str)
+    }
+
+    /// The JSON Schema (2020-12) of each component's section, by component name.
+    pub fn config_schemas(&self) -> impl Iterator<Item = (&str, serde_json::Value)> {
+        self.registrations.iter().map(|(name, registration)| (name.as_str(), registration.config_schema()))
+    }
+
+    fn insert(&mut self, name: String, registration: Arc<dyn ComponentType>) {
+        if self.registrations.insert(name.clone(), registration).is_some() {
+            self.registered_twice.push(name);
+        }
+    }
+}
+
+impl fmt::Debug for ComponentList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.registrations.iter().map(|(name, registration)| {
+            let required = registration.config_mode() == ConfigMode::Required;
+            (name, (registration.type_name(), if required { "required" } else { "not required" }))
+        });
+        f.debug_map().entries(entries).finish()
+    }
+}

@@ -1,0 +1,241 @@
+//! The configuration of a whole service, checked before anything starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use mainspring_config::{HumanDuration, Problems, Section};
+use mainspring_engine::TaskProcessorSpec;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::component::quoted_list;
+use crate::erased::Prepared;
+use crate::{ComponentList, ConfigMode, ServiceOutline};
+
+/// The key, accepted in every section, that switches a component off.
+const LOAD_ENABLED: &str = "load-enabled";
+
+/// Section `components_manager`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ManagerConfig {
+    /// The components, by name. A section may be empty.
+    pub components: BTreeMap<String, serde_json::Value>,
+    /// The task processors, by name.
+    pub task_processors: BTreeMap<String, TaskProcessorConfig>,
+    /// The task processor that components load on, and that runs what names no other.
+    pub default_task_processor: String,
+    /// How long the service goes on working, but not ready, after it was told to stop, so that load balancers
+    /// notice. Duration such as `10s`; default `0s`.
+    #[serde(default)]
+    pub graceful_shutdown_interval: HumanDuration,
+    /// Longest time that each step of one component's stop may take; what it has not finished by then is named
+    /// in the report. Duration; default `30s`.
+    #[serde(default = "ManagerConfig::default_component_stop_timeout")]
+    pub component_stop_timeout: HumanDuration,
+    /// Longest time for all components to load. Duration; default `10m`.
+    #[serde(default = "ManagerConfig::default_load_timeout")]
+    pub load_timeout: HumanDuration,
+    /// How often the components that are still loading are named in the log, with what they wait for. Duration;
+    /// default `10s`.
+    #[serde(default = "ManagerConfig::default_load_report_interval")]
+    pub load_report_interval: HumanDuration,
+}
+
+/// One entry of `task_processors`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TaskProcessorConfig {
+    /// Number of threads, at least 1. Blocking calls get threads of their own beside these.
+    pub worker_threads: NonZeroUsize,
+    /// Name of the threads as the system shows it, at most 15 characters; default `<x>-worker` for
+    /// `<x>-task-processor`.
+    pub thread_name: Option<String>,
+}
+
+impl ManagerConfig {
+    fn default_component_stop_timeout() -> HumanDuration {
+        Duration::from_secs(30).into()
+    }
+
+    fn default_load_timeout() -> HumanDuration {
+        Duration::from_secs(10 * 60).into()
+    }
+
+    fn default_load_report_interval() -> HumanDuration {
+        Duration::from_secs(10).into()
+    }
+}
+
+/// A service that is known to be configured right.
+pub(crate) struct Plan {
+    pub(crate) manager: ManagerConfig,
+    pub(crate) components: Vec<(String, Prepared)>,
+    /// Names whose section says `load-enabled: false`.
+    pub(crate) disabled: BTreeSet<String>,
+}
+
+impl Plan {
+    /// Checks everything and reports every problem found.
+    pub(crate) fn check(list: &ComponentList, root: &Section) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        for name in &list.registered_twice {
+            problems.push(root.problem("", format!("component `{name}` is registered twice in code")));
+        }
+        check_root_keys(root, &mut problems);
+        let Some(manager_section) = root.get("components_manager") else {
+            problems.push(root.problem("", "missing key `components_manager`, the mapping that declares a service"));
+            return Err(problems);
+        };
+        let manager_section = manager_section.with_path("");
+        let manager = manager_section.read::<ManagerConfig>();
+        if let Ok(manager) = &manager {
+            check_manager(manager, &manager_section, &mut problems);
+        }
+        let sections = sections(&manager_section);
+        let disabled = disabled(&sections, &mut problems);
+        let outline = outline(list, &manager_section, &sections, &disabled);
+        let components = prepare(list, &manager_section, &sections, &outline, &disabled, &mut problems);
+        match manager {
+            Ok(manager) => {
+                problems.into_result()?;
+                Ok(Self { manager, components, disabled })
+            }
+            Err(more) => {
+                problems.extend(more);
+                Err(problems)
+            }
+        }
+    }
+
+    pub(crate) fn task_processors(&self) -> impl Iterator<Item = TaskProcessorSpec> {
+        self.manager.task_processors.iter().map(|(name, config)| {
+            let spec = TaskProcessorSpec::new(name, config.worker_threads.get());
+            match &config.thread_name {
+                Some(thread_name) => spec.with_thread_name(thread_name),
+                None => spec,
+            }
+        })
+    }
+}
+
+fn check_root_keys(root: &Section, problems: &mut Problems) {
+    const KNOWN: [&str; 2] = ["components_manager", "config_vars"];
+    for (key, section) in root.entries() {
+        if !KNOWN.contains(&key.as_str()) {
+            let hint = match mainspring_config::nearest(&key, KNOWN) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "known keys: `components_manager`, `config_vars`".to_owned(),
+            };
+            problems.push(section.with_path("").key_problem(format!("unknown key `{key}`; {hint}")));
+        }
+    }
+}
+
+fn check_manager(manager: &ManagerConfig, section: &Section, problems: &mut Problems) {
+    let default = &manager.default_task_processor;
+    if !manager.task_processors.contains_key(default) {
+        let declared = quoted_list(manager.task_processors.keys());
+        problems.push(section.problem(
+            "default_task_processor",
+            format!("unknown task processor `{default}`; declared: {declared}"),
+        ));
+    }
+    for (name, config) in &manager.task_processors {
+        if let Some(thread_name) = config.thread_name.as_ref().filter(|name| name.len() > 15) {
+            problems.push(section.problem(
+                &format!("task_processors.{name}.thread_name"),
+                format!("expected at most 15 characters, found `{thread_name}`"),
+            ));
+        }
+    }
+}
+
+/// The declared sections, each with the path that messages show.
+fn sections(manager: &Section) -> BTreeMap<String, Section> {
+    let components = manager.get("components");
+    components
+        .into_iter()
+        .flat_map(|components| components.entries())
+        .map(|(name, section)| (name.clone(), section.with_path(name)))
+        .collect()
+}
+
+fn disabled(sections: &BTreeMap<String, Section>, problems: &mut Problems) -> BTreeSet<String> {
+    let mut disabled = BTreeSet::new();
+    for (name, section) in sections {
+        let Some(enabled) = section.get(LOAD_ENABLED) else { continue };
+        match enabled.as_bool() {
+            Some(true) => {}
+            Some(false) => {
+                disabled.insert(name.clone());
+            }
+            None => problems.push(section.problem(LOAD_ENABLED, "expected `true` or `false`")),
+        }
+    }
+    disabled
+}
+
+fn outline(
+    list: &ComponentList,
+    manager: &Section,
+    sections: &BTreeMap<String, Section>,
+    disabled: &BTreeSet<String>,
+) -> ServiceOutline {
+    let task_processors = manager.get("task_processors").into_iter().flat_map(|section| section.entries());
+    let loaded = list.registrations.iter().filter(|(name, registration)| {
+        !disabled.contains(*name)
+            && (sections.contains_key(*name) || registration.config_mode() == ConfigMode::NotRequired)
+    });
+    ServiceOutline {
+        task_processors: task_processors.map(|(name, _)| name).collect(),
+        components: loaded.map(|(name, _)| name.clone()).collect(),
+    }
+}
+
+fn prepare(
+    list: &ComponentList,
+    manager: &Section,
+    sections: &BTreeMap<String, Section>,
+    outline: &ServiceOutline,
+    disabled: &BTreeSet<String>,
+    problems: &mut Problems,
+) -> Vec<(String, Prepared)> {
+    for (name, section) in sections {
+        if !list.registrations.contains_key(name) {
+            let hint = match mainspring_config::nearest(name, list.names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("registered: {}", quoted_list(list.registrations.keys())),
+            };
+            problems.push(section.key_problem(format!("this component is not registered in code; {hint}")));
+        }
+    }
+    let mut prepared = Vec::new();
+    for (name, registration) in &list.registrations {
+        if disabled.contains(name) {
+            continue;
+        }
+        let section = match sections.get(name) {
+            Some(section) => section.without(&[LOAD_ENABLED]),
+            None if registration.config_mode() == ConfigMode::NotRequired => Section::empty(name),
+            None => {
+                problems.push(manager.problem(
+                    "components",
+                    format!(
+                        "component `{name}` is registered in code but has no section here; declare it, \
+                         or switch it off with `{name}: {{{LOAD_ENABLED}: false}}`"
+                    ),
+                ));
+                continue;
+            }
+        };
+        match registration.prepare(&section, outline) {
+            Ok(component) => prepared.push((name.clone(), component)),
+            Err(more) => problems.extend(more),
+        }
+    }
+    prepared
+}

@@ -1,0 +1,197 @@
+//! The components of one running service: their states, the graph between them, and looking one up.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mainspring_config::Surroundings;
+use mainspring_engine::{TaskProcessor, TaskProcessors};
+use mainspring_logging::Logging;
+use mainspring_metrics::Registry as Metrics;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Span, info_span};
+
+use crate::erased::Loaded;
+use crate::error::LoadErrorKind;
+use crate::graph::Graph;
+use crate::{LoadError, ServiceHandle};
+
+/// What all contexts of one service share.
+pub(crate) struct Registry {
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) graph: Mutex<Graph>,
+    pub(crate) cancelled: CancellationToken,
+    pub(crate) processors: TaskProcessors,
+    pub(crate) default_processor: TaskProcessor,
+    pub(crate) metrics: Metrics,
+    pub(crate) logging: Logging,
+    pub(crate) surroundings: Arc<dyn Surroundings + Send + Sync>,
+    pub(crate) service: ServiceHandle,
+    index: HashMap<String, usize>,
+    disabled: BTreeSet<String>,
+    /// Pairs of requester and requested that are waiting right now.
+    waiting: Mutex<BTreeSet<(usize, usize)>>,
+}
+
+/// One component and all that belongs to it.
+pub(crate) struct Slot {
+    pub(crate) name: Arc<str>,
+    pub(crate) span: Span,
+    pub(crate) state: watch::Sender<SlotState>,
+    /// The tasks it spawned through its context.
+    pub(crate) tasks: TaskTracker,
+    /// Ends those tasks.
+    pub(crate) stopping: CancellationToken,
+    pub(crate) load_duration: Mutex<Option<Duration>>,
+}
+
+/// Where a component is in its life.
+#[derive(Clone)]
+pub(crate) enum SlotState {
+    Loading,
+    Failed,
+    Loaded(Arc<dyn Loaded>),
+    Stopped,
+}
+
+impl SlotState {
+    pub(crate) fn component(&self) -> Option<&Arc<dyn Loaded>> {
+        match self {
+            Self::Loaded(component) => Some(component),
+            Self::Loading | Self::Failed | Self::Stopped => None,
+        }
+    }
+}
+
+/// The parts of a registry that come from outside.
+pub(crate) struct Parts {
+    pub(crate) names: Vec<String>,
+    pub(crate) disabled: BTreeSet<String>,
+    pub(crate) processors: TaskProcessors,
+    pub(crate) default_processor: TaskProcessor,
+    pub(crate) metrics: Metrics,
+    pub(crate) logging: Logging,
+    pub(crate) surroundings: Arc<dyn Surroundings + Send + Sync>,
+    pub(crate) service: ServiceHandle,
+}
+
+impl Registry {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let index = parts.names.iter().enumerate().map(|(idx, name)| (name.clone(), idx)).collect();
+        Self {
+            graph: Mutex::new(Graph::new(parts.names.len())),
+            slots: parts.names.iter().map(|name| Slot::new(name)).collect(),
+            cancelled: CancellationToken::new(),
+            processors: parts.processors,
+            default_processor: parts.default_processor,
+            metrics: parts.metrics,
+            logging: parts.logging,
+            surroundings: parts.surroundings,
+            service: parts.service,
+            index,
+            disabled: parts.disabled,
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// The component called `name`, once it is loaded; records that `requester` depends on it.
+    pub(crate) async fn find(&self, requester: usize, name: &str) -> Result<Arc<dyn Loaded>, LoadError> {
+        if !matches!(*self.slots[requester].state.borrow(), SlotState::Loading) {
+            return Err(LoadError::new(LoadErrorKind::NotLoading { name: name.to_owned() }));
+        }
+        let requested = self.index.get(name).copied().ok_or_else(|| self.not_registered(name))?;
+        self.graph().add(requester, requested).map_err(|cycle| {
+            let chain = cycle.into_iter().map(|idx| self.slots[idx].name.to_string()).collect();
+            LoadError::new(LoadErrorKind::Cycle { chain })
+        })?;
+        let _waiting = Waiting::new(self, requester, requested);
+        let mut state = self.slots[requested].state.subscribe();
+        let loaded = tokio::select! {
+            biased;
+            state = state.wait_for(|state| !matches!(state, SlotState::Loading)) => {
+                state.ok().and_then(|state| state.component().cloned())
+            }
+            () = self.cancelled.cancelled() => None,
+        };
+        loaded.ok_or_else(|| LoadError::new(LoadErrorKind::Cancelled))
+    }
+
+    /// Whether a lookup of `name` can succeed.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    pub(crate) fn slot(&self, name: &str) -> Option<&Slot> {
+        self.index.get(name).map(|idx| &self.slots[*idx])
+    }
+
+    /// Who waits for `component`, outermost first, ending with the component itself.
+    pub(crate) fn chain_to(&self, component: usize) -> Vec<String> {
+        let waiting = self.waiting();
+        let mut chain = vec![component];
+        let mut last = component;
+        while let Some((requester, _)) = waiting.iter().find(|(_, requested)| *requested == last) {
+            chain.push(*requester);
+            last = *requester;
+        }
+        chain.iter().rev().map(|idx| self.slots[*idx].name.to_string()).collect()
+    }
+
+    /// What `component` waits for right now.
+    pub(crate) fn waits_for(&self, component: usize) -> Vec<String> {
+        let waiting = self.waiting();
+        let requested = waiting.iter().filter(|(requester, _)| *requester == component);
+        requested.map(|(_, requested)| self.slots[*requested].name.to_string()).collect()
+    }
+
+    pub(crate) fn graph(&self) -> MutexGuard<'_, Graph> {
+        self.graph.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeSet<(usize, usize)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn not_registered(&self, name: &str) -> LoadError {
+        LoadError::new(LoadErrorKind::NotRegistered {
+            name: name.to_owned(),
+            disabled: self.disabled.contains(name),
+            registered: self.slots.iter().map(|slot| slot.name.to_string()).collect(),
+        })
+    }
+}
+
+impl Slot {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            span: info_span!("component", component = name),
+            state: watch::Sender::new(SlotState::Loading),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            load_duration: Mutex::default(),
+        }
+    }
+}
+
+/// Marks, while it lives, that one component waits for another.
+struct Waiting<'a> {
+    registry: &'a Registry,
+    pair: (usize, usize),
+}
+
+impl<'a> Waiting<'a> {
+    fn new(registry: &'a Registry, requester: usize, requested: usize) -> Self {
+        let pair = (requester, requested);
+        registry.waiting().insert(pair);
+        Self { registry, pair }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.registry.waiting().remove(&self.pair);
+    }
+}

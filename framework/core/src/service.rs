@@ -1,0 +1,161 @@
+//! A checked service, ready to run on the calling thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainspring_config::{FakeSurroundings, Problems, Section, Surroundings};
+use mainspring_engine::{Engine, TaskProcessorsCollector};
+use mainspring_logging::Logging;
+use mainspring_metrics::Registry as Metrics;
+use tracing::dispatcher;
+
+use crate::lifecycle::Lifecycle;
+use crate::plan::Plan;
+use crate::registry::{Parts, Registry};
+use crate::{ComponentList, Phase, ServiceError, ServiceHandle};
+
+/// How long runtimes get to join their threads once every component has stopped.
+const ENGINE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long writers of log records get to empty their queues.
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a service is given besides its configuration.
+pub struct ServiceOptions {
+    /// Environment variables and files that components may read. Default: none at all.
+    pub surroundings: Arc<dyn Surroundings + Send + Sync>,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self { surroundings: Arc::new(FakeSurroundings::default()) }
+    }
+}
+
+impl std::fmt::Debug for ServiceOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServiceOptions")
+    }
+}
+
+/// How a stop went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StopReport {
+    /// Why the service stopped.
+    pub reason: String,
+    /// What had not finished when its deadline came, one sentence each; empty after a clean stop.
+    pub unfinished: Vec<String>,
+}
+
+/// A service whose configuration is known to be right.
+///
+/// ```
+/// use mainspring_config::{FakeSurroundings, Source, VarsOptions};
+/// use mainspring_core::{ComponentList, Service, ServiceOptions};
+///
+/// let yaml = "
+/// components_manager:
+///     task_processors: {main-task-processor: {worker_threads: 1}}
+///     default_task_processor: main-task-processor
+///     components:
+///         logging: {loggers: {default: {file_path: '@null'}}}
+/// ";
+/// let source = Source::new("static_config.yaml", yaml);
+/// let root = mainspring_config::load(&source, &VarsOptions::default(), &FakeSurroundings::default())?;
+/// let service = Service::new(&ComponentList::minimal(), &root, ServiceOptions::default())?;
+/// service.handle().stop("the example is over");
+/// assert_eq!(service.run()?.reason, "the example is over");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Service {
+    plan: Plan,
+    options: ServiceOptions,
+    handle: ServiceHandle,
+}
+
+impl Service {
+    /// Checks the configuration of everything; starts nothing.
+    ///
+    /// # Errors
+    /// Every problem that the configuration has.
+    pub fn new(list: &ComponentList, root: &Section, options: ServiceOptions) -> Result<Self, Problems> {
+        let plan = Plan::check(list, root)?;
+        let handle = ServiceHandle::new(Metrics::default(), Logging::new());
+        Ok(Self { plan, options, handle })
+    }
+
+    /// A handle to the service, which works before, while and after it runs.
+    #[must_use]
+    pub fn handle(&self) -> ServiceHandle {
+        self.handle.clone()
+    }
+
+    /// Runs the service on this thread until it is told to stop. Must not be called from async code.
+    ///
+    /// # Errors
+    /// When it could not start. Whatever was loaded has been unloaded again.
+    pub fn run(self) -> Result<StopReport, ServiceError> {
+        let logging = self.handle.logging().clone();
+        let dispatch = logging.dispatch();
+        let outcome = dispatcher::with_default(&dispatch, || self.run_logged());
+        if outcome.is_err() {
+            logging.configure_fallback();
+        }
+        logging.shutdown(LOG_FLUSH_TIMEOUT);
+        outcome
+    }
+
+    fn run_logged(self) -> Result<StopReport, ServiceError> {
+        let Self { mut plan, options, handle } = self;
+        let engine = Engine::start(plan.task_processors(), &handle.logging().dispatch())?;
+        let outcome = Self::drive(&engine, &mut plan, options, &handle);
+        let unfinished = engine.shutdown(ENGINE_SHUTDOWN_TIMEOUT);
+        handle.enter(Phase::Stopped);
+        let mut report = outcome?;
+        for processor in unfinished {
+            let tasks: Vec<_> = processor.tasks.iter().map(|(name, count)| format!("{name} x{count}")).collect();
+            report.unfinished.push(format!("`{}` still ran {}", processor.task_processor, tasks.join(", ")));
+        }
+        Ok(report)
+    }
+
+    fn drive(
+        engine: &Engine,
+        plan: &mut Plan,
+        options: ServiceOptions,
+        handle: &ServiceHandle,
+    ) -> Result<StopReport, ServiceError> {
+        let default = plan.manager.default_task_processor.clone();
+        let (names, prepared): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.components).into_iter().unzip();
+        let processors = engine.processors();
+        let registry = Arc::new(Registry::new(Parts {
+            names,
+            disabled: std::mem::take(&mut plan.disabled),
+            default_processor: processors
+                .get(&default)
+                .cloned()
+                .expect("the default task processor is declared: checked in `Plan::check`"),
+            processors: processors.clone(),
+            metrics: handle.metrics().clone(),
+            logging: handle.logging().clone(),
+            surroundings: options.surroundings,
+            service: handle.clone(),
+        }));
+        handle.attach(&registry);
+        let _engine_metrics = handle.metrics().register(Arc::new(TaskProcessorsCollector::new(processors)));
+        let _service_metrics =
+            handle.metrics().register(Arc::new(crate::statistics::ServiceCollector::new(handle.clone())));
+        let lifecycle = Lifecycle { registry, config: plan.manager.clone() };
+        let unfinished = engine
+            .block_on(&default, lifecycle.run(prepared))
+            .expect("the default task processor is declared: checked in `Plan::check`")?;
+        Ok(StopReport { reason: handle.stop_reason().to_owned(), unfinished })
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("phase", &self.handle.phase()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,55 @@
+//! The handle of one spawned task.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::task::JoinHandle;
+
+/// Why a task has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// The task panicked; the panic has been logged and counted where it happened.
+    #[error("task panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// The task was cancelled, by [`Task::cancel`] or because its task processor shut down.
+    #[error("task was cancelled")]
+    Cancelled,
+}
+
+/// A running task; awaiting it gives its result.
+///
+/// Dropping the handle does not stop the task: it stays named and counted, and its task processor joins it.
+///
+/// # Cancel safety
+/// Awaiting by reference (`&mut task`) may be given up and taken up again without losing the result.
+#[derive(Debug)]
+#[must_use = "await the task, or say `drop` to leave it to its task processor"]
+pub struct Task<T> {
+    pub(crate) join: JoinHandle<Result<T, TaskError>>,
+}
+
+impl<T> Task<T> {
+    /// Asks the task to end at its next suspension point; a blocking call that has begun runs on.
+    pub fn cancel(&self) {
+        self.join.abort();
+    }
+
+    /// Whether the task has ended, for whatever reason.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.join.is_finished()
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // The supervisor catches panics of the task, so a join error can only be a cancellation.
+        Poll::Ready(ready!(Pin::new(&mut self.join).poll(cx)).unwrap_or(Err(TaskError::Cancelled)))
+    }
+}

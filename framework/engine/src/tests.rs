@@ -1,0 +1,173 @@
+//! What task processors promise: names, counts, joins, and panics that are never silent.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mainspring_metrics::{Registry, prometheus_text};
+use tokio_util::sync::CancellationToken;
+use tracing::Dispatch;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::{Engine, Task, TaskError, TaskProcessor, TaskProcessorSpec, TaskProcessorsCollector, Unfinished};
+
+const MAIN: &str = "main-task-processor";
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_task_yields_its_result_and_is_counted() {
+    let (engine, main) = engine();
+    assert_eq!(block_on(&engine, main.spawn("sum", async { 1 + 1 })), Ok(2));
+    assert_eq!(block_on(&engine, main.spawn_blocking("product", || 2 * 3)), Ok(6));
+    let counts = main.counts();
+    assert_eq!((counts.created, counts.finished, counts.alive()), (2, 2, 0));
+    assert_eq!(engine.shutdown(LIMIT), []);
+}
+
+#[test]
+fn a_task_runs_on_threads_of_its_processor() {
+    let specs = [
+        TaskProcessorSpec::new(MAIN, 1),
+        TaskProcessorSpec::new("consumer-task-processor", 1),
+        TaskProcessorSpec::new("a-rather-long-name-task-processor", 1),
+        TaskProcessorSpec::new("other", 1).with_thread_name("mine"),
+    ];
+    let engine = Engine::start(specs, &Dispatch::none()).unwrap();
+    let name_in = |processor: &str| {
+        let processor = engine.processors().get(processor).cloned().unwrap();
+        let name = processor.spawn("name", async { std::thread::current().name().map(str::to_owned) });
+        block_on(&engine, name).unwrap().unwrap()
+    };
+    assert_eq!(name_in(MAIN), "main-worker");
+    assert_eq!(name_in("consumer-task-processor"), "consumer-worker");
+    assert_eq!(name_in("a-rather-long-name-task-processor"), "a-rather-long-n");
+    assert_eq!(name_in("other"), "mine");
+    assert_eq!(engine.shutdown(LIMIT), []);
+}
+
+#[test]
+fn a_panic_is_caught_counted_and_logged_once_with_its_place() {
+    for blocking in [false, true] {
+        let log = Log::default();
+        let engine = Engine::start([TaskProcessorSpec::new(MAIN, 1)], &log.dispatch()).unwrap();
+        let main = engine.processors().get(MAIN).cloned().unwrap();
+        let task: Task<()> = if blocking {
+            main.spawn_blocking("careless", || panic!("lost {}", "it"))
+        } else {
+            main.spawn("careless", async { panic!("lost {}", "it") })
+        };
+        assert_eq!(block_on(&engine, task), Err(TaskError::Panicked { message: "lost it".to_owned() }));
+        assert_eq!(main.counts().panicked, 1);
+        assert_eq!(engine.shutdown(LIMIT), []);
+        let log = log.text();
+        assert_eq!(log.matches("Task panicked").count(), 1, "{log}");
+        assert!(log.contains("task=careless") && log.contains("panic=\"lost it\""), "{log}");
+        assert!(log.contains("location=\"framework/engine/src/tests.rs:"), "{log}");
+    }
+}
+
+#[test]
+fn a_cancelled_task_is_counted_as_cancelled() {
+    let (engine, main) = engine();
+    let endless = main.spawn("endless", std::future::pending::<()>());
+    endless.cancel();
+    assert_eq!(block_on(&engine, endless), Err(TaskError::Cancelled));
+    let stop = CancellationToken::new();
+    let stoppable = main.spawn_until("stoppable", stop.clone(), std::future::pending::<()>());
+    stop.cancel();
+    assert_eq!(block_on(&engine, stoppable), Err(TaskError::Cancelled));
+    let counts = main.counts();
+    assert_eq!((counts.cancelled, counts.finished, counts.alive()), (2, 0, 0));
+    assert_eq!(engine.shutdown(LIMIT), []);
+}
+
+#[test]
+fn shutdown_names_what_still_ran() {
+    let (engine, main) = engine();
+    drop(main.spawn("endless", std::future::pending::<()>()));
+    drop(main.spawn("endless", std::future::pending::<()>()));
+    let unfinished = engine.shutdown(LIMIT);
+    let tasks = vec![("endless".to_owned(), 2)];
+    assert_eq!(unfinished, [Unfinished { task_processor: MAIN.to_owned(), tasks }]);
+    assert_eq!(main.counts().cancelled, 2, "shutdown ends what still runs");
+}
+
+#[test]
+fn two_engines_log_to_their_own_dispatch() {
+    let logs = [Log::default(), Log::default()];
+    let engines: Vec<_> = logs
+        .iter()
+        .map(|log| Engine::start([TaskProcessorSpec::new(MAIN, 1)], &log.dispatch()).unwrap())
+        .collect();
+    for (engine, message) in engines.iter().zip(["first", "second"]) {
+        let main = engine.processors().get(MAIN).cloned().unwrap();
+        let said = main.spawn("say", async move { tracing::info!(message) });
+        assert_eq!(block_on(engine, said), Ok(()));
+    }
+    for engine in engines {
+        assert_eq!(engine.shutdown(LIMIT), []);
+    }
+    assert!(logs[0].text().contains("first") && !logs[0].text().contains("second"));
+    assert!(logs[1].text().contains("second") && !logs[1].text().contains("first"));
+}
+
+#[test]
+fn metrics_tell_the_counts_of_each_processor() {
+    let (engine, main) = engine();
+    let registry = Registry::default();
+    let _registration = registry.register(Arc::new(TaskProcessorsCollector::new(engine.processors())));
+    assert_eq!(block_on(&engine, main.spawn("sum", async { 1 + 1 })), Ok(2));
+    let text = prometheus_text(&registry.snapshot());
+    for line in [
+        "engine_task_processor_worker_threads{task_processor=\"main-task-processor\"} 2",
+        "engine_task_processor_task_events_total{event=\"finished\",task_processor=\"main-task-processor\"} 1",
+        "engine_task_processor_task_events_total{event=\"panicked\",task_processor=\"main-task-processor\"} 0",
+        "engine_task_processor_queue_wait_seconds_count{task_processor=\"main-task-processor\"} 1",
+    ] {
+        assert!(text.contains(line), "no `{line}` in:\n{text}");
+    }
+    assert_eq!(engine.shutdown(LIMIT), []);
+}
+
+fn engine() -> (Engine, TaskProcessor) {
+    let engine = Engine::start([TaskProcessorSpec::new(MAIN, 2)], &Dispatch::none()).unwrap();
+    let main = engine.processors().get(MAIN).cloned().unwrap();
+    (engine, main)
+}
+
+fn block_on<T>(engine: &Engine, task: Task<T>) -> Result<T, TaskError> {
+    let bounded = async move { tokio::time::timeout(LIMIT, task).await.expect("the task ends") };
+    engine.block_on(MAIN, bounded).expect("the processor exists")
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn dispatch(&self) -> Dispatch {
+        Dispatch::new(tracing_subscriber::fmt().with_ansi(false).with_writer(self.clone()).finish())
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
