@@ -1,0 +1,128 @@
+//! The located tree: values that know where they stand and, if they were substituted, where they came from.
+
+use std::sync::Arc;
+
+use serde_json::{Number, Value};
+
+use crate::problem::Place;
+
+/// One value. Aliases share nodes, so a tree may count more nodes than it stores; see [`Node::size`].
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    /// `None` only for values that no text holds.
+    pub(crate) place: Option<Place>,
+    /// Set on the topmost node of a substituted value; holds for everything below.
+    pub(crate) origin: Option<Arc<Origin>>,
+    /// Nodes in this subtree with aliases written out.
+    pub(crate) size: usize,
+    /// Levels in this subtree; a scalar has one.
+    pub(crate) height: usize,
+}
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(String),
+    List(Vec<Arc<Node>>),
+    Map(Vec<Entry>),
+}
+
+/// One key of a map, in document order.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_place: Place,
+    pub(crate) value: Arc<Node>,
+}
+
+/// Where a substituted value came from.
+pub(crate) struct Origin {
+    /// The place in the main file that asked for it.
+    pub(crate) used_at: Option<Place>,
+    /// The variable that stands there, if one does.
+    pub(crate) variable: Option<String>,
+    pub(crate) from: From,
+}
+
+/// The holder of a substituted value.
+pub(crate) enum From {
+    Vars,
+    Env(String),
+    File,
+}
+
+impl Node {
+    pub(crate) fn new(kind: Kind, place: Option<Place>) -> Self {
+        let (size, height) = match &kind {
+            Kind::List(items) => measure(items.iter()),
+            Kind::Map(entries) => measure(entries.iter().map(|entry| &entry.value)),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => (1, 1),
+        };
+        Self { kind, place, origin: None, size, height }
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match &self.kind {
+            Kind::Map(entries) => entries,
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) | Kind::List(_) => &[],
+        }
+    }
+
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        match &self.kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(value) => Value::Bool(*value),
+            Kind::Number(value) => Value::Number(value.clone()),
+            Kind::String(value) => Value::String(value.clone()),
+            Kind::List(items) => Value::Array(items.iter().map(|item| item.to_json()).collect()),
+            Kind::Map(entries) => Value::Object(
+                entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect(),
+            ),
+        }
+    }
+
+    /// Whether this value or one below it must not be shown.
+    pub(crate) fn holds_secret(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.is_secret())
+            || match &self.kind {
+                Kind::List(items) => items.iter().any(|item| item.holds_secret()),
+                Kind::Map(entries) => entries.iter().any(|entry| entry.value.holds_secret()),
+                Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => false,
+            }
+    }
+}
+
+fn measure<'a>(children: impl Iterator<Item = &'a Arc<Node>>) -> (usize, usize) {
+    let (size, height) = children.fold((0_usize, 0), |(size, height), child| {
+        (size.saturating_add(child.size), height.max(child.height))
+    });
+    (size.saturating_add(1), height + 1)
+}
+
+impl Origin {
+    /// Environment variables and files carry secrets, so their values are never quoted.
+    pub(crate) fn is_secret(&self) -> bool {
+        !matches!(self.from, From::Vars)
+    }
+
+    /// How a problem says where the value at `place` came from.
+    pub(crate) fn describe(&self, place: Option<&Place>) -> String {
+        let place = place.map_or_else(String::new, Place::to_string);
+        let from = match &self.from {
+            From::Vars => place,
+            From::Env(name) => format!("environment variable `{name}`"),
+            From::File => format!("file {place}"),
+        };
+        match &self.variable {
+            Some(variable) => format!("value of `${variable}` from {from}"),
+            None => format!("value of {from}"),
+        }
+    }
+}

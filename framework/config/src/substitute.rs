@@ -1,0 +1,426 @@
+//! `$variable`, `key#env`, `key#file` and `key#fallback`.
+//!
+//! The rules for a key `K` of any map in the main file, also inside lists (whose items may be `$variable` as well):
+//!
+//! 1. A value of `K` that is not a string starting with `$` stands, whatever siblings it has.
+//! 2. `K: $name` takes `name` from the variables; if it is not there, `name#env`, then `name#file`, then
+//!    `name#fallback` of the variables.
+//! 3. If nothing was found so far, or `K` is absent: `K#env` (an environment variable, its text read as YAML), then
+//!    `K#file` (a file, read as YAML), then `K#fallback`.
+//! 4. What is still undefined is a problem, and so is a `K#fallback` that stands alone, because it would never apply.
+//!
+//! Only whole values are replaced, never parts of a string. Values from variables, environment and files are final:
+//! nothing in them is replaced again. A fallback is text of the main file like any other and may use variables.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::nearest::nearest;
+use crate::node::{Entry, From, Kind, Node, Origin};
+use crate::parse::{NODES_MAX, parse_node};
+use crate::problem::{Place, Problem, Problems};
+use crate::section::{Section, join};
+use crate::source::{Source, Surroundings};
+
+/// Root key of the main file that names the file of variables.
+const CONFIG_VARS: &str = "config_vars";
+
+/// Which files of variables the command line named.
+#[derive(Clone, Debug, Default)]
+pub struct VarsOptions {
+    /// Read instead of the file that `config_vars` in the main file names.
+    pub config_vars: Option<String>,
+    /// Its top-level keys replace those of the other file.
+    pub config_vars_override: Option<String>,
+}
+
+/// Parses the main file, reads the variables and substitutes them.
+///
+/// The root key `config_vars` is read as it stands, never substituted, and is not part of the result. The path of the
+/// result is empty.
+///
+/// # Errors
+/// All syntax errors, duplicate keys, unreadable files and undefined variables at once, as far as one does not hide
+/// another.
+pub fn load(main: &Source, vars: &VarsOptions, surroundings: &dyn Surroundings) -> Result<Section, Problems> {
+    let mut problems = Problems::new();
+    let root = parse_node(main, &mut problems);
+    let vars = Vars::read(&root, vars, surroundings, &mut problems);
+    let mut substitution = Substitution { vars: &vars, surroundings, size: 0, problems };
+    let root = substitution.node(&root, "");
+    substitution.problems.into_result()?;
+    Ok(Section::root(root).without(&[CONFIG_VARS]))
+}
+
+/// The merged variables.
+struct Vars {
+    node: Node,
+    /// The files they came from, for messages.
+    files: Vec<String>,
+    /// Some file could not be used, so that a variable that is not there may be no fault of the main file.
+    incomplete: bool,
+}
+
+impl Vars {
+    fn read(
+        main: &Node,
+        options: &VarsOptions,
+        surroundings: &dyn Surroundings,
+        problems: &mut Problems,
+    ) -> Self {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut files = Vec::new();
+        let mut incomplete = false;
+        let named = main.entry(CONFIG_VARS).map(|entry| &*entry.value);
+        let base = match (&options.config_vars, named) {
+            (Some(path), _) => Some((path.clone(), None)),
+            (None, Some(Node { kind: Kind::String(path), place, .. })) => Some((path.clone(), place.clone())),
+            (None, None | Some(Node { kind: Kind::Null, .. })) => None,
+            (None, Some(node)) => {
+                let message = "expected the path of a YAML file";
+                problems.push(Problem::at(node.place.clone(), CONFIG_VARS, message));
+                incomplete = true;
+                None
+            }
+        };
+        let overriding = options.config_vars_override.clone().map(|path| (path, None));
+        for (path, place) in base.into_iter().chain(overriding) {
+            match surroundings.read_file(&path) {
+                Ok(text) => {
+                    let n_problems = problems.len();
+                    let node = parse_node(&Source::new(path.clone(), text), problems);
+                    if !matches!(node.kind, Kind::Map(_) | Kind::Null) {
+                        let message = "expected a map of variables";
+                        problems.push(Problem::at(node.place.clone(), "", message));
+                    }
+                    incomplete |= n_problems < problems.len();
+                    for entry in node.entries() {
+                        match entries.iter_mut().find(|known| known.key == entry.key) {
+                            Some(known) => *known = entry.clone(),
+                            None => entries.push(entry.clone()),
+                        }
+                    }
+                }
+                Err(error) => {
+                    let message = format!("cannot read `{path}`: {}", reason(&error));
+                    problems.push(Problem::at(place, CONFIG_VARS, message));
+                    incomplete = true;
+                }
+            }
+            files.push(path);
+        }
+        let vars = Self { node: Node::new(Kind::Map(entries), None), files, incomplete };
+        vars.refuse_lone_fallbacks(problems);
+        vars
+    }
+
+    fn refuse_lone_fallbacks(&self, problems: &mut Problems) {
+        for group in groups(self.node.entries()) {
+            if let Some(problem) = group.lone_fallback("") {
+                problems.push(problem);
+            }
+        }
+    }
+
+    /// The keys of the variables that `name` may come from.
+    fn group(&self, name: &str) -> Group<'_> {
+        let find = |suffix: &str| self.node.entry(&format!("{name}{suffix}"));
+        Group {
+            key: "",
+            value: find(""),
+            env: find("#env"),
+            file: find("#file"),
+            fallback: find("#fallback"),
+        }
+    }
+
+    fn undefined(&self, name: &str) -> String {
+        let known = self.node.entries().iter().map(|entry| split_key(&entry.key).0);
+        match (nearest(name, known), self.files.as_slice()) {
+            (Some(near), _) => format!("undefined variable `${name}`; did you mean `${near}`?"),
+            (None, []) => {
+                format!("undefined variable `${name}`; no file of variables is given (`{CONFIG_VARS}`)")
+            }
+            (None, files) => {
+                let files: Vec<_> = files.iter().map(|file| format!("`{file}`")).collect();
+                format!("undefined variable `${name}`; it is not in {}", files.join(" or "))
+            }
+        }
+    }
+}
+
+/// A key with its `#env`, `#file` and `#fallback` siblings.
+struct Group<'a> {
+    key: &'a str,
+    value: Option<&'a Entry>,
+    env: Option<&'a Entry>,
+    file: Option<&'a Entry>,
+    fallback: Option<&'a Entry>,
+}
+
+impl Group<'_> {
+    fn lone_fallback(&self, path: &str) -> Option<Problem> {
+        let (Some(fallback), None, None, None) = (self.fallback, self.value, self.env, self.file) else {
+            return None;
+        };
+        let key = self.key;
+        let message = format!(
+            "`{key}#fallback` stands alone and would never apply; write `{key}: ...`, or add `{key}: $variable`, \
+             `{key}#env` or `{key}#file`"
+        );
+        Some(Problem::at(Some(fallback.key_place.clone()), path, message))
+    }
+}
+
+/// The keys of a map, each with its siblings, in document order.
+fn groups(entries: &[Entry]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for entry in entries {
+        let (key, suffix) = split_key(&entry.key);
+        let idx = *places.entry(key).or_insert(groups.len());
+        if idx == groups.len() {
+            groups.push(Group { key, value: None, env: None, file: None, fallback: None });
+        }
+        let group = &mut groups[idx];
+        match suffix {
+            Suffix::None => group.value = Some(entry),
+            Suffix::Env => group.env = Some(entry),
+            Suffix::File => group.file = Some(entry),
+            Suffix::Fallback => group.fallback = Some(entry),
+        }
+    }
+    groups
+}
+
+#[derive(Clone, Copy)]
+enum Suffix {
+    None,
+    Env,
+    File,
+    Fallback,
+}
+
+fn split_key(key: &str) -> (&str, Suffix) {
+    let suffixes = [("#env", Suffix::Env), ("#file", Suffix::File), ("#fallback", Suffix::Fallback)];
+    suffixes
+        .into_iter()
+        .find_map(|(suffix, meaning)| key.strip_suffix(suffix).map(|key| (key, meaning)))
+        .unwrap_or((key, Suffix::None))
+}
+
+/// What looking for a value came to.
+enum Found {
+    Value(Arc<Node>),
+    /// Nothing there; what was looked for, as the reader is told.
+    Nothing(Vec<String>),
+    /// There is something, but it is wrong and has been reported.
+    Broken,
+}
+
+/// The place in the main file that asks for a value.
+#[derive(Clone, Copy)]
+struct Use<'a> {
+    path: &'a str,
+    place: Option<&'a Place>,
+    variable: Option<&'a str>,
+}
+
+impl Use<'_> {
+    fn problem(&self, message: String) -> Problem {
+        Problem::at(self.place.cloned(), self.path, message)
+    }
+
+    /// The value found, marked with where it came from.
+    fn originating(&self, node: &Node, from: From) -> Arc<Node> {
+        let variable = self.variable.map(str::to_owned);
+        let origin = Origin { used_at: self.place.cloned(), variable, from };
+        Arc::new(Node { origin: Some(Arc::new(origin)), ..node.clone() })
+    }
+}
+
+struct Substitution<'a> {
+    vars: &'a Vars,
+    surroundings: &'a dyn Surroundings,
+    /// Nodes so far, with everything substituted.
+    size: usize,
+    problems: Problems,
+}
+
+impl Substitution<'_> {
+    fn node(&mut self, node: &Arc<Node>, path: &str) -> Arc<Node> {
+        let kind = match &node.kind {
+            Kind::Map(entries) => Kind::Map(self.map(entries, path)),
+            Kind::List(items) => {
+                let items = items.iter().enumerate();
+                Kind::List(items.map(|(idx, item)| self.node(item, &format!("{path}[{idx}]"))).collect())
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => {
+                let Some(name) = variable_name(node) else { return self.spend(Arc::clone(node), node) };
+                let asked = Use { path, place: node.place.as_ref(), variable: Some(name) };
+                match self.variable(name, asked) {
+                    Found::Value(value) => return self.spend(value, node),
+                    Found::Nothing(what) => self.problems.push(asked.problem(what.join(" and "))),
+                    Found::Broken => {}
+                }
+                Kind::Null
+            }
+        };
+        Arc::new(Node::new(kind, node.place.clone()))
+    }
+
+    fn map(&mut self, entries: &[Entry], path: &str) -> Vec<Entry> {
+        let mut result = Vec::with_capacity(entries.len());
+        for group in groups(entries) {
+            let Some(first) = group.value.or(group.env).or(group.file).or(group.fallback) else { continue };
+            let child = join(path, group.key);
+            // `config_vars` names the variables, so it cannot be one.
+            let raw = path.is_empty() && group.key == CONFIG_VARS && group.value.is_some();
+            let value = if raw { Arc::clone(&first.value) } else { self.group(&group, first, &child) };
+            result.push(Entry { key: group.key.to_owned(), key_place: first.key_place.clone(), value });
+        }
+        result
+    }
+
+    fn group(&mut self, group: &Group<'_>, first: &Entry, path: &str) -> Arc<Node> {
+        let mut asked = Use { path, place: first.value.place.as_ref(), variable: None };
+        let mut missing = Vec::new();
+        if let Some(entry) = group.value {
+            let Some(name) = variable_name(&entry.value) else { return self.node(&entry.value, path) };
+            asked.variable = Some(name);
+            match self.variable(name, asked) {
+                Found::Value(value) => return self.spend(value, &entry.value),
+                Found::Nothing(what) => missing = what,
+                Found::Broken => return nothing(),
+            }
+            asked.variable = None;
+        }
+        if let Some(problem) = group.lone_fallback(path) {
+            self.problems.push(problem);
+            return nothing();
+        }
+        match self.outside(group.env, group.file, asked) {
+            Found::Value(value) => return self.spend(value, &first.value),
+            Found::Nothing(what) => missing.extend(what),
+            Found::Broken => return nothing(),
+        }
+        if let Some(fallback) = group.fallback {
+            return self.node(&fallback.value, path);
+        }
+        let hint = match group.value {
+            Some(_) => String::new(),
+            None => format!("; set it or add `{}#fallback`", group.key),
+        };
+        self.problems.push(asked.problem(format!("{}{hint}", missing.join(" and "))));
+        nothing()
+    }
+
+    fn variable(&mut self, name: &str, asked: Use<'_>) -> Found {
+        let vars = self.vars;
+        let group = vars.group(name);
+        if let Some(entry) = group.value {
+            return Found::Value(asked.originating(&entry.value, From::Vars));
+        }
+        if group.env.is_none() && group.file.is_none() {
+            return if vars.incomplete { Found::Broken } else { Found::Nothing(vec![vars.undefined(name)]) };
+        }
+        match (self.outside(group.env, group.file, asked), group.fallback) {
+            (Found::Nothing(_), Some(fallback)) => {
+                Found::Value(asked.originating(&fallback.value, From::Vars))
+            }
+            (Found::Nothing(what), None) => {
+                Found::Nothing(vec![format!("undefined variable `${name}`: {}", what.join(" and "))])
+            }
+            (found @ (Found::Value(_) | Found::Broken), _) => found,
+        }
+    }
+
+    /// The value of an environment variable, then of a file.
+    fn outside(&mut self, env: Option<&Entry>, file: Option<&Entry>, asked: Use<'_>) -> Found {
+        let mut missing = Vec::new();
+        if let Some(entry) = env {
+            let Kind::String(name) = &entry.value.kind else {
+                return self.refuse_name(entry, "the name of an environment variable", asked);
+            };
+            let source = format!("environment variable `{name}`");
+            match self.surroundings.env_var(name) {
+                Some(text) => return self.text(Source::new(source, text), From::Env(name.clone()), asked),
+                None => missing.push(format!("{source} is not set")),
+            }
+        }
+        if let Some(entry) = file {
+            let Kind::String(path) = &entry.value.kind else {
+                return self.refuse_name(entry, "the path of a file", asked);
+            };
+            match self.surroundings.read_file(path) {
+                Ok(text) => return self.text(Source::new(path, text), From::File, asked),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    missing.push(format!("file `{path}` does not exist"));
+                }
+                Err(error) => {
+                    self.problems
+                        .push(asked.problem(format!("cannot read file `{path}`: {}", reason(&error))));
+                    return Found::Broken;
+                }
+            }
+        }
+        Found::Nothing(missing)
+    }
+
+    fn refuse_name(&mut self, entry: &Entry, expected: &str, asked: Use<'_>) -> Found {
+        let place = entry.value.place.clone();
+        self.problems.push(Problem::at(
+            place,
+            asked.path,
+            format!("expected {expected} after `{}`", entry.key),
+        ));
+        Found::Broken
+    }
+
+    /// A text from outside read as YAML; what is wrong with it is reported where it is used.
+    fn text(&mut self, source: Source, from: From, asked: Use<'_>) -> Found {
+        let mut problems = Problems::new();
+        let node = parse_node(&source, &mut problems);
+        for problem in &problems {
+            let (line, column) = (problem.line().unwrap_or(1), problem.column().unwrap_or(1));
+            let message = format!("{}:{line}:{column}: not valid YAML: {}", source.name(), problem.message());
+            self.problems.push(asked.problem(message));
+        }
+        if problems.is_empty() { Found::Value(asked.originating(&node, from)) } else { Found::Broken }
+    }
+
+    /// Counts a finished value and refuses it once there are too many. `asking` is what stands in the main file.
+    fn spend(&mut self, value: Arc<Node>, asking: &Node) -> Arc<Node> {
+        let before = self.size;
+        self.size = self.size.saturating_add(value.size);
+        if self.size <= NODES_MAX {
+            return value;
+        }
+        if before <= NODES_MAX {
+            let message = format!("more than {NODES_MAX} values with all variables substituted");
+            self.problems.push(Problem::at(asking.place.clone(), "", message));
+        }
+        nothing()
+    }
+}
+
+/// What `$name` names.
+fn variable_name(node: &Node) -> Option<&str> {
+    if let Kind::String(text) = &node.kind { text.strip_prefix('$') } else { None }
+}
+
+/// Stands where a problem has been reported, so that the result is never used.
+fn nothing() -> Arc<Node> {
+    Arc::new(Node::new(Kind::Null, None))
+}
+
+/// An I/O error in words an operator reads, without the operating system's numbers.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    }
+}
