@@ -29,7 +29,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// When the broker cannot be started, with the reason and the way out; in every test that asks.
 pub fn shared() -> &'static Broker {
     static SHARED: LazyLock<Result<Broker, String>> =
-        LazyLock::new(|| Broker::start(BrokerOptions::default()).map_err(|error| chain(&error)));
+        LazyLock::new(|| Broker::start(BrokerOptions::default()).map_err(|error| error.with_causes()));
     // Each test that uses the broker says so, for the sake of its log.
     let _session = crate::session::Session::get();
     match &*SHARED {
@@ -234,9 +234,4 @@ impl Deref for Cluster {
     fn deref(&self) -> &Client {
         &self.client
     }
-}
-
-fn chain(error: &BrokerError) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,5 +1,6 @@
 //! What can go wrong around a test broker, with the broker's last words where it has any.
 
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -69,6 +70,17 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    /// The error and its causes in one text.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+
     /// For `map_err`: an I/O error with what was attempted and on what.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

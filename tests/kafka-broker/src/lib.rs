@@ -18,8 +18,11 @@
 //! # }
 //! ```
 //!
-//! Nothing outlives the test process, however it ends: see [`session`](self) in the sources for how. A broker's directory
-//! with its log is kept, and its path printed, when a test that uses it panics or `MAINSPRING_KEEP_BROKER=1` is set.
+//! Nothing outlives the test process, however it ends: a guardian process sees to that, see `session.rs`. The brokers'
+//! directories with their logs are kept, and their place printed, when a test that uses one panics or when
+//! `MAINSPRING_KEEP_BROKER=1` is set. `MAINSPRING_CACHE_DIR` moves the prepared files out of the workspace's `.cache`.
+//!
+//! `cargo run -p mainspring-kafka-broker -- orders:3` starts the same broker for trying things out by hand.
 
 mod broker;
 mod client;
@@ -34,6 +37,3 @@ pub use broker::{Broker, BrokerOptions, Cluster, shared, unique_name};
 pub use client::{Client, ReadRecord};
 pub use error::BrokerError;
 pub use setup::{Installation, setup};
-
-#[cfg(test)]
-mod tests;
