@@ -1,1 +1,48 @@
 //! Loggers over tracing-subscriber: formats, sinks, levels, reopening, recent records.
+//!
+//! Code logs with `tracing`'s macros. A service owns one [`Logging`] and makes its [`Logging::dispatch`] the
+//! default of each of its threads, so several services in one process do not mix. A [`Logging`] starts by
+//! keeping records in memory; [`Logging::configure`] opens the loggers and writes what was kept, so nothing of
+//! the start-up is lost and it appears in the configured format.
+//!
+//! A record goes to the logger whose name is the record's tracing target, otherwise to the logger `default`.
+//! It is formatted where it is made and written by the logger's own thread; the queue between is bounded.
+//! Fields of the spans around a record are part of the record. Spans of level `info` and above count whatever
+//! the level of the logger is, so that `component` is on every line.
+//!
+//! Left to others: metrics (see [`Logging::stats`]), signals, HTTP handlers.
+//!
+//! # Examples
+//!
+//! ```
+//! use mainspring_logging::{Colors, Logging, LoggersConfig, RecentFilter};
+//!
+//! let logging = Logging::new();
+//! let config: LoggersConfig = serde_json::from_str(r#"{"loggers": {"default": {"file_path": "@null"}}}"#)?;
+//! logging.configure(&config, Colors::Never)?;
+//! tracing::dispatcher::with_default(&logging.dispatch(), || tracing::info!(orders = 3, "Loaded"));
+//! assert_eq!(logging.recent(&RecentFilter::default())[0].text(), "Loaded");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod error;
+mod format;
+mod layer;
+mod level;
+mod logger;
+mod logging;
+mod queue;
+mod recent;
+mod record;
+
+pub use crate::config::{FilePath, Format, LoggerConfig, LoggersConfig, OverflowBehavior};
+pub use crate::error::LoggingError;
+pub use crate::format::Colors;
+pub use crate::level::{Level, UnknownLevel};
+pub use crate::logger::{LoggerLevels, LoggerStats};
+pub use crate::logging::{DEFAULT_LOGGER, Logging};
+pub use crate::recent::{RecentFilter, RecentRecord};
+
+#[cfg(test)]
+mod tests;
