@@ -211,7 +211,15 @@ impl Client {
         for partition in partitions(&consumer, topic).map_err(doing())? {
             list.add_partition(topic, partition);
         }
-        let committed = consumer.committed_offsets(list, REQUEST_LIMIT).map_err(doing())?;
+        // The first group of a cluster waits for the topic that holds all groups' offsets.
+        let what = format!("the coordinator of `{group}`");
+        let committed = wait::until(&what, REQUEST_LIMIT, || {
+            match consumer.committed_offsets(list.clone(), REQUEST_LIMIT) {
+                Err(error) if is_coordinator_moving(&error) => Err(error.to_string()),
+                result => Ok(result),
+            }
+        })?;
+        let committed = committed.map_err(doing())?;
         let mut offsets = BTreeMap::new();
         for element in committed.elements() {
             element.error().map_err(doing())?;
@@ -309,6 +317,17 @@ fn is_passing(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown)
+    )
+}
+
+fn is_coordinator_moving(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
     )
 }
 

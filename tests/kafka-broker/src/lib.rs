@@ -20,7 +20,8 @@
 //!
 //! Nothing outlives the test process, however it ends: a guardian process sees to that, see `session.rs`. The brokers'
 //! directories with their logs are kept, and their place printed, when a test that uses one panics or when
-//! `MAINSPRING_KEEP_BROKER=1` is set. `MAINSPRING_CACHE_DIR` moves the prepared files out of the workspace's `.cache`.
+//! `MAINSPRING_KEEP_BROKER=1` is set; a test that fails by returning an error does not panic. `MAINSPRING_CACHE_DIR`
+//! moves the prepared files out of the workspace's `.cache`.
 //!
 //! `cargo run -p mainspring-kafka-broker -- orders:3` starts the same broker for trying things out by hand.
 
