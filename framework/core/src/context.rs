@@ -72,7 +72,8 @@ impl ComponentContext {
     /// When it is not declared.
     pub fn task_processor(&self, name: &str) -> Result<TaskProcessor, LoadError> {
         self.registry.processors.get(name).cloned().ok_or_else(|| {
-            let declared = self.registry.processors.iter().map(|processor| processor.name().to_owned()).collect();
+            let declared =
+                self.registry.processors.iter().map(|processor| processor.name().to_owned()).collect();
             LoadError::new(LoadErrorKind::UnknownTaskProcessor { name: name.to_owned(), declared })
         })
     }

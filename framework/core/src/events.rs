@@ -18,7 +18,12 @@ pub(crate) fn component_still_loading(component: &str, waits_for: &[String], ela
     if waits_for.is_empty() {
         warn!(component, elapsed_ms = millis(elapsed), "Component is still loading");
     } else {
-        warn!(component, waits_for = arrows(waits_for), elapsed_ms = millis(elapsed), "Component is still waiting");
+        warn!(
+            component,
+            waits_for = arrows(waits_for),
+            elapsed_ms = millis(elapsed),
+            "Component is still waiting"
+        );
     }
 }
 

@@ -67,7 +67,8 @@ impl Lifecycle {
         let registry = Arc::clone(&self.registry);
         let slot = &self.registry.slots[component];
         let span = slot.span.clone();
-        let load = async move { load(registry, component, prepared).await.map_err(|error| (component, error)) };
+        let load =
+            async move { load(registry, component, prepared).await.map_err(|error| (component, error)) };
         self.registry.default_processor.spawn(format!("boot/{}", slot.name), load.instrument(span))
     }
 
@@ -138,7 +139,8 @@ impl Lifecycle {
     /// A boot task that ended without a result: it panicked, which [`load`] has marked in its slot.
     fn lost_boot(&self, error: &TaskError) -> ServiceError {
         let slots = self.registry.slots.iter().enumerate();
-        let failed = slots.filter(|(_, slot)| matches!(*slot.state.borrow(), SlotState::Failed)).map(|(idx, _)| idx);
+        let failed =
+            slots.filter(|(_, slot)| matches!(*slot.state.borrow(), SlotState::Failed)).map(|(idx, _)| idx);
         let component = failed.min().unwrap_or_default();
         self.failure(component, &LoadError::message(error.to_string()))
     }
@@ -148,7 +150,9 @@ impl Lifecycle {
         let limit: Duration = self.config.component_stop_timeout.into();
         let all = async { while boots.next().await.is_some() {} };
         if timeout(limit, self.or_forced(all)).await.is_err() {
-            for slot in self.registry.slots.iter().filter(|slot| matches!(*slot.state.borrow(), SlotState::Loading)) {
+            for slot in
+                self.registry.slots.iter().filter(|slot| matches!(*slot.state.borrow(), SlotState::Loading))
+            {
                 events::step_not_finished(&slot.name, "cancelled load", limit);
             }
         }
@@ -177,7 +181,8 @@ impl Lifecycle {
         match failure {
             None => Ok(()),
             Some((component, error)) => {
-                Err(self.failure(component, &LoadError::message(format!("on_all_components_loaded: {error}"))))
+                Err(self
+                    .failure(component, &LoadError::message(format!("on_all_components_loaded: {error}"))))
             }
         }
     }
@@ -198,7 +203,8 @@ impl Lifecycle {
         events::stop_requested(service.stop_reason());
         if service.phase() == Phase::Running {
             service.enter(Phase::ShuttingDown);
-            let _elapsed = self.or_forced(tokio::time::sleep(self.config.graceful_shutdown_interval.into())).await;
+            let _elapsed =
+                self.or_forced(tokio::time::sleep(self.config.graceful_shutdown_interval.into())).await;
         }
         service.enter(Phase::Stopping);
         let mut unfinished = self

@@ -75,6 +75,12 @@ impl ComponentList {
         self.registrations.iter().map(|(name, registration)| (name.as_str(), registration.config_schema()))
     }
 
+    /// The JSON Schema (2020-12) of the whole configuration of a binary with these components.
+    #[must_use]
+    pub fn service_schema(&self) -> serde_json::Value {
+        crate::plan::service_schema(self)
+    }
+
     fn insert(&mut self, name: String, registration: Arc<dyn ComponentType>) {
         if self.registrations.insert(name.clone(), registration).is_some() {
             self.registered_twice.push(name);

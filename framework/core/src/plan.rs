@@ -87,7 +87,9 @@ impl Plan {
         }
         check_root_keys(root, &mut problems);
         let Some(manager_section) = root.get("components_manager") else {
-            problems.push(root.problem("", "missing key `components_manager`, the mapping that declares a service"));
+            problems.push(
+                root.problem("", "missing key `components_manager`, the mapping that declares a service"),
+            );
             return Err(problems);
         };
         let manager_section = manager_section.with_path("");
@@ -238,4 +240,86 @@ fn prepare(
         }
     }
     prepared
+}
+
+/// The schema of a whole configuration file. What `components` may hold is spelled out for each component; the
+/// rest is what [`ManagerConfig`] says.
+pub(crate) fn service_schema(list: &ComponentList) -> serde_json::Value {
+    let mut definitions = serde_json::Map::new();
+    let mut sections = serde_json::Map::new();
+    for (name, mut schema) in list.config_schemas() {
+        adopt(&mut schema, &mut definitions, name);
+        if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
+            properties.insert(
+                LOAD_ENABLED.to_owned(),
+                serde_json::json!({
+                    "type": "boolean", "default": true,
+                    "description": "`false`: the service runs as if this component did not exist."
+                }),
+            );
+        }
+        sections.insert(name.to_owned(), schema);
+    }
+    let mut manager = mainspring_config::schema_of::<ManagerConfig>();
+    adopt(&mut manager, &mut definitions, "components_manager");
+    manager["properties"]["components"] = serde_json::json!({
+        "description": "The components, by name. A section may be empty.",
+        "type": "object", "additionalProperties": false, "properties": sections,
+    });
+    serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Static configuration of a Mainspring service",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["components_manager"],
+        "properties": {
+            "components_manager": manager,
+            "config_vars": {"type": "string", "description": "Path of the file with the values of `$variables`."},
+        },
+        "$defs": definitions,
+    })
+}
+
+/// Moves the definitions of one schema into the common ones, under names of its own, and lets it be empty.
+fn adopt(
+    schema: &mut serde_json::Value,
+    definitions: &mut serde_json::Map<String, serde_json::Value>,
+    owner: &str,
+) {
+    let Some(object) = schema.as_object_mut() else { return };
+    object.remove("$schema");
+    object.remove("title");
+    let own = object.remove("$defs");
+    rename_references(schema, owner);
+    if let Some(serde_json::Value::Object(own)) = own {
+        for (name, mut definition) in own {
+            rename_references(&mut definition, owner);
+            definitions.insert(format!("{owner}.{name}"), definition);
+        }
+    }
+}
+
+fn rename_references(schema: &mut serde_json::Value, owner: &str) {
+    match schema {
+        serde_json::Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    serde_json::Value::String(target) if key == "$ref" => {
+                        *target = target.replacen("#/$defs/", &format!("#/$defs/{owner}."), 1);
+                    }
+                    serde_json::Value::Null
+                    | serde_json::Value::Bool(_)
+                    | serde_json::Value::Number(_)
+                    | serde_json::Value::String(_)
+                    | serde_json::Value::Array(_)
+                    | serde_json::Value::Object(_) => rename_references(value, owner),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| rename_references(item, owner)),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
+    }
 }

@@ -114,7 +114,8 @@ impl Service {
         handle.enter(Phase::Stopped);
         let mut report = outcome?;
         for processor in unfinished {
-            let tasks: Vec<_> = processor.tasks.iter().map(|(name, count)| format!("{name} x{count}")).collect();
+            let tasks: Vec<_> =
+                processor.tasks.iter().map(|(name, count)| format!("{name} x{count}")).collect();
             report.unfinished.push(format!("`{}` still ran {}", processor.task_processor, tasks.join(", ")));
         }
         Ok(report)

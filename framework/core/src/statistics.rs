@@ -2,7 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use mainspring_metrics::{Collector, Family, Snapshot};
+use mainspring_logging::LoggerStats;
+use mainspring_metrics::{Collector, Family, Snapshot, UserverView};
 
 use crate::ServiceHandle;
 
@@ -15,6 +16,19 @@ static SERVICE_READY: Family =
 static SERVICE_PHASE: Family = Family::state_set("service_phase", "Where the service is in its life.");
 static SERVICE_START: Family =
     Family::gauge("service_start_timestamp_seconds", "When the service began to start, as a Unix time.");
+
+static LOGGER_MESSAGES: Family =
+    Family::counter("logger_messages", "Log records, those dropped included, by logger and level.");
+static LOGGER_DROPPED: Family = Family::counter(
+    "logger_dropped_messages",
+    "Log records that did not fit the queue, by logger and level.",
+);
+static LOGGER_QUEUE: Family = Family::gauge("logger_queue_messages", "Log records waiting to be written.");
+static LOGGER_WRITE_ERRORS: Family =
+    Family::counter("logger_write_errors", "Writes of log records that failed.");
+static LOGGER_REOPENS: Family = Family::counter("logger_reopens", "Times the file was opened anew.");
+static LOGGER_REOPEN_FAILED: Family =
+    Family::gauge("logger_reopen_failed", "1 when the last attempt to open the file anew failed.");
 
 const COMPONENT_STATES: [&str; 4] = ["loading", "loaded", "failed", "stopped"];
 const HEALTHS: [&str; 3] = ["ok", "fallback", "fatal"];
@@ -36,9 +50,17 @@ impl Collector for ServiceCollector {
     fn collect(&self, snapshot: &mut Snapshot) {
         for status in self.service.components() {
             let labels = [("component", status.name.as_str())];
-            snapshot.state_set(&COMPONENT_STATE, &labels, &COMPONENT_STATES.map(|state| (state, state == status.state)));
+            snapshot.state_set(
+                &COMPONENT_STATE,
+                &labels,
+                &COMPONENT_STATES.map(|state| (state, state == status.state)),
+            );
             if let Some(health) = &status.health {
-                snapshot.state_set(&COMPONENT_HEALTH, &labels, &HEALTHS.map(|name| (name, name == health.name())));
+                snapshot.state_set(
+                    &COMPONENT_HEALTH,
+                    &labels,
+                    &HEALTHS.map(|name| (name, name == health.name())),
+                );
             }
             if let Some(duration) = status.load_duration {
                 snapshot.gauge(&COMPONENT_LOAD, &labels, duration.as_secs_f64());
@@ -46,8 +68,39 @@ impl Collector for ServiceCollector {
         }
         let phase = self.service.phase().name();
         let started = self.service.started_at().duration_since(UNIX_EPOCH).unwrap_or_default();
-        snapshot.gauge(&SERVICE_READY, &[], if self.service.is_ready() { 1.0 } else { 0.0 });
+        snapshot.gauge(&SERVICE_READY, &[], f64::from(u8::from(self.service.is_ready())));
         snapshot.state_set(&SERVICE_PHASE, &[], &PHASES.map(|name| (name, name == phase)));
         snapshot.gauge(&SERVICE_START, &[], started.as_secs_f64());
+        for stats in self.service.logging().stats() {
+            collect_logger(snapshot, &stats);
+        }
     }
+
+    fn collect_userver(&self, view: &mut UserverView) {
+        view.gauge("engine.uptime-seconds", &[], self.service.uptime().as_secs_f64().floor());
+        for stats in self.service.logging().stats() {
+            let logger = stats.logger.as_str();
+            let own = [("logger", logger)];
+            for (level, count) in &stats.messages {
+                view.rate("logger.by_level", &[("level", level.as_str()), ("logger", logger)], *count);
+            }
+            view.rate("logger.total", &own, stats.messages.iter().map(|(_, count)| count).sum());
+            view.rate("logger.dropped", &own, stats.dropped.iter().map(|(_, count)| count).sum());
+            view.gauge("logger.has_reopening_error", &own, f64::from(u8::from(stats.reopen_failed)));
+        }
+    }
+}
+
+fn collect_logger(snapshot: &mut Snapshot, stats: &LoggerStats) {
+    let logger = stats.logger.as_str();
+    let own = [("logger", logger)];
+    for (family, counts) in [(&LOGGER_MESSAGES, &stats.messages), (&LOGGER_DROPPED, &stats.dropped)] {
+        for (level, count) in counts {
+            snapshot.counter(family, &[("level", level.as_str()), ("logger", logger)], *count);
+        }
+    }
+    snapshot.gauge(&LOGGER_QUEUE, &own, stats.queue_messages as f64);
+    snapshot.counter(&LOGGER_WRITE_ERRORS, &own, stats.write_errors);
+    snapshot.counter(&LOGGER_REOPENS, &own, stats.reopens);
+    snapshot.gauge(&LOGGER_REOPEN_FAILED, &own, f64::from(u8::from(stats.reopen_failed)));
 }

@@ -1,0 +1,288 @@
+//! Loading: waiting for what is asked for, and every way in which it can fail.
+
+use std::sync::Arc;
+
+use expect_test::{Expect, expect};
+
+use super::support::{Journal, Probe, Script, block_on};
+use crate::{Component, ComponentContext, Health, LoadError, LoggingComponent, NoConfig, Phase};
+
+#[test]
+fn a_component_loads_after_those_it_finds_and_stops_before_them() {
+    let script = Script::default().needs("a", &["b", "c"]).needs("b", &["c"]);
+    let journal = script.journal.clone();
+    script.run(&["a", "b", "c"]).unwrap();
+    assert_eq!(
+        journal.entries(),
+        [
+            "load c",
+            "load b",
+            "load a",
+            "loaded c",
+            "loaded b",
+            "loaded a",
+            "stopping a",
+            "stopping b",
+            "stopping c",
+            "stop a",
+            "stop b",
+            "stop c"
+        ]
+    );
+}
+
+#[test]
+fn a_missing_component_is_named_with_the_chain_and_what_is_registered() {
+    let waits = Arc::new(tokio::sync::Notify::new());
+    let ready = Arc::clone(&waits);
+    let script = Script::default()
+        .load("a", move |cx| {
+            ready.notify_one();
+            async move { cx.find::<Probe>("b").await.map(drop) }
+        })
+        .load("b", move |cx| {
+            let waits = Arc::clone(&waits);
+            async move {
+                waits.notified().await;
+                // `a` notifies just before it begins to wait.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                cx.find::<Probe>("kafka-producer").await.map(drop)
+            }
+        });
+    check_failure(
+        script,
+        &["a", "b"],
+        expect![
+            "cannot start `b`: needs `kafka-producer`, which is not registered; registered: `a`, `b`, `logging`; needed by `a` -> `b`"
+        ],
+    );
+}
+
+#[test]
+fn a_cycle_is_named_in_full() {
+    let script = Script::default().needs("a", &["b"]).needs("b", &["c"]).needs("c", &["a"]);
+    let error = script.run(&["a", "b", "c"]).unwrap_err().to_string();
+    // Whoever asks last closes the circle, so its starting point depends on timing.
+    let expected = [
+        "cannot start: dependency cycle `a` -> `b` -> `c` -> `a`",
+        "cannot start: dependency cycle `b` -> `c` -> `a` -> `b`",
+        "cannot start: dependency cycle `c` -> `a` -> `b` -> `c`",
+    ];
+    assert!(expected.contains(&error.as_str()), "{error}");
+}
+
+#[test]
+fn asking_for_oneself_is_a_cycle() {
+    check_failure(
+        Script::default().needs("a", &["a"]),
+        &["a"],
+        expect!["cannot start: dependency cycle `a` -> `a`"],
+    );
+}
+
+#[test]
+fn a_component_of_another_type_is_refused_by_both_names() {
+    let script =
+        Script::default().load("a", |cx| async move { cx.find::<LoggingComponent>("b").await.map(drop) });
+    check_failure(
+        script,
+        &["a", "b"],
+        expect![
+            "cannot start `a`: needs `b` as a `mainspring_core::logging::LoggingComponent`, but it is a `mainspring_core::tests::support::Probe`"
+        ],
+    );
+}
+
+#[test]
+fn an_error_of_the_component_itself_is_reported_with_its_causes() {
+    let script = Script::default().load("a", |_| async {
+        let port: Result<u16, _> = "http".parse();
+        port.map_err(|source| Error { source })?;
+        Ok(())
+    });
+    check_failure(script, &["a"], expect!["cannot start `a`: no port: invalid digit found in string"]);
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no port")]
+struct Error {
+    source: std::num::ParseIntError,
+}
+
+#[test]
+fn an_unknown_task_processor_is_refused_with_those_declared() {
+    let script = Script::default().load("a", |cx| async move { cx.task_processor("fast").map(drop) });
+    check_failure(
+        script,
+        &["a"],
+        expect!["cannot start `a`: unknown task processor `fast`; declared: `main-task-processor`"],
+    );
+}
+
+#[test]
+fn a_panic_in_load_is_a_failed_load() {
+    let script = Script::default().load("a", |_| async { panic!("out of luck") });
+    check_failure(script, &["a", "b"], expect!["cannot start `a`: task panicked: out of luck"]);
+}
+
+#[test]
+fn a_failed_load_cancels_the_others_and_unloads_those_loaded_in_reverse() {
+    struct Dropped(Journal);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.note("dropped the load of hanging");
+        }
+    }
+    let script = Script::default().needs("b", &["a"]);
+    let journal = script.journal.clone();
+    let in_load = journal.clone();
+    let script = script
+        .load("hanging", move |_| {
+            let dropped = Dropped(in_load.clone());
+            async move {
+                let _dropped = dropped;
+                std::future::pending().await
+            }
+        })
+        .load("failing", |cx| async move {
+            cx.find::<Probe>("b").await?;
+            Err(LoadError::message("disk full"))
+        });
+    let error = script.run(&["a", "b", "failing", "hanging"]).unwrap_err();
+    assert_eq!(error.to_string(), "cannot start `failing`: disk full");
+    assert_eq!(journal.entries(), ["load a", "load b", "dropped the load of hanging", "stop b", "stop a"]);
+}
+
+#[test]
+fn a_failing_hook_stops_the_service_with_the_name_of_the_hook() {
+    let script = Script::default()
+        .needs("b", &["a"])
+        .loaded("a", |_| async { Err(LoadError::message("port in use")) });
+    let journal = script.journal.clone();
+    let error = script.run(&["a", "b"]).unwrap_err();
+    assert_eq!(error.to_string(), "cannot start `a`: on_all_components_loaded: port in use");
+    assert_eq!(journal.entries(), ["load a", "load b", "stop b", "stop a"]);
+}
+
+#[test]
+fn a_load_that_hangs_is_named_with_what_it_waits_for() {
+    let script = Script::default().needs("a", &["b"]).load("b", |_| std::future::pending());
+    let service = script.service(&["a", "b"], "    load_timeout: 300ms\n    load_report_interval: 20ms\n");
+    let handle = service.handle();
+    let error = service.run().unwrap_err();
+    assert_eq!(error.to_string(), "cannot start: `a` still waits for `b`; `b` is still loading after 300ms");
+    let log: Vec<_> = handle
+        .logging()
+        .recent(&Default::default())
+        .into_iter()
+        .map(|record| record.text().to_owned())
+        .collect();
+    assert!(log.iter().any(|line| line == "Component is still waiting"), "{log:?}");
+    assert!(log.iter().any(|line| line == "Component is still loading"), "{log:?}");
+}
+
+#[test]
+fn an_optional_lookup_finds_what_is_there_and_nothing_else() {
+    let script = Script::default().load("a", |cx| async move {
+        assert!(cx.find_optional::<Probe>("b").await?.is_some());
+        assert!(cx.find_optional::<Probe>("missing").await?.is_none());
+        Ok(())
+    });
+    script.run(&["a", "b"]).unwrap();
+}
+
+#[test]
+fn finding_is_refused_once_a_component_is_loaded() {
+    let script = Script::default().loaded("a", |cx| async move { cx.find::<Probe>("b").await.map(drop) });
+    check_failure(
+        script,
+        &["a", "b"],
+        expect![
+            "cannot start `a`: on_all_components_loaded: asked for `b` after loading; components are found in `load`"
+        ],
+    );
+}
+
+#[test]
+fn a_stop_while_loading_ends_the_service_without_an_error() {
+    let script = Script::default().load("hanging", |cx| {
+        cx.service().stop("changed my mind");
+        std::future::pending()
+    });
+    let report = script.service(&["hanging"], "").run().unwrap();
+    assert_eq!((report.reason.as_str(), report.unfinished), ("changed my mind", vec![]));
+}
+
+#[test]
+fn a_running_service_shows_its_components_and_their_health() {
+    let script = Script::default().health("b", Health::fatal("no disk"));
+    let service = script.service(&["a", "b"], "");
+    let handle = service.handle();
+    let watcher = std::thread::scope(|scope| {
+        let running = scope.spawn(|| service.run());
+        let seen = block_on(async {
+            assert_eq!(handle.reached(Phase::Running).await, Phase::Running);
+            let fatal: Vec<_> = handle
+                .components()
+                .into_iter()
+                .filter(|status| status.health.as_ref().is_some_and(Health::is_fatal))
+                .map(|status| status.name)
+                .collect();
+            (fatal, handle.is_ready(), handle.component::<Probe>("a").is_some())
+        });
+        handle.stop("seen");
+        running.join().unwrap().unwrap();
+        seen
+    });
+    assert_eq!(watcher, (vec!["b".to_owned()], false, true));
+    assert_eq!((handle.phase(), handle.components().len()), (Phase::Stopped, 0));
+}
+
+#[test]
+fn services_run_side_by_side_in_one_process() {
+    let scripts = [Script::default().needs("a", &["b"]), Script::default().needs("b", &["a"])];
+    let journals = scripts.each_ref().map(|script| script.journal.clone());
+    std::thread::scope(|scope| {
+        for script in scripts {
+            scope.spawn(|| script.run(&["a", "b"]).unwrap());
+        }
+    });
+    assert_eq!(journals[0].of("load"), ["b", "a"]);
+    assert_eq!(journals[1].of("load"), ["a", "b"]);
+}
+
+/// A component may be registered under several names.
+struct Twin(String);
+
+impl Component for Twin {
+    const DEFAULT_NAME: &'static str = "twin";
+    type Config = NoConfig;
+
+    async fn load(_: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self(cx.name().to_owned()))
+    }
+}
+
+#[test]
+fn instances_of_one_type_have_their_own_names() {
+    let list = crate::ComponentList::minimal().append::<Twin>("left").append::<Twin>("right");
+    let text = super::support::config("        left:\n        right:\n", "");
+    let service = super::support::checked(&list, &text, Default::default()).unwrap();
+    let handle = service.handle();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| service.run());
+        block_on(handle.reached(Phase::Running));
+        assert_eq!(handle.component::<Twin>("left").unwrap().0, "left");
+        assert_eq!(handle.component::<Twin>("right").unwrap().0, "right");
+        handle.stop("seen");
+        running.join().unwrap().unwrap();
+    });
+}
+
+#[track_caller]
+fn check_failure(script: Script, names: &[&str], expected: Expect) {
+    let error = script.run(names).expect_err("the service must not start");
+    expected.assert_eq(&error.to_string());
+}

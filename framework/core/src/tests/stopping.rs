@@ -1,0 +1,120 @@
+//! Stopping: order, deadlines, grace, force, and tasks that end with their component.
+
+use std::time::{Duration, Instant};
+
+use super::support::{Script, block_on};
+use crate::{Phase, ServiceHandle, StopReport};
+
+#[test]
+fn readiness_goes_down_before_the_grace_interval_and_work_goes_on_through_it() {
+    let script = Script::default();
+    let journal = script.journal.clone();
+    let service = script.service(&["a"], "    graceful_shutdown_interval: 300ms\n");
+    let (report, took) = stopped_when_running(service, |handle| {
+        handle.stop("deploy");
+        let phase = block_on(handle.reached(Phase::ShuttingDown));
+        assert_eq!((phase, handle.is_ready()), (Phase::ShuttingDown, false));
+        assert_eq!(journal.of("stopping"), Vec::<String>::new(), "components still work");
+    });
+    assert_eq!(report, clean("deploy"));
+    assert!(took >= Duration::from_millis(300), "{took:?}");
+}
+
+#[test]
+fn a_forced_stop_skips_the_grace_interval_and_names_what_was_cut_short() {
+    let script = Script::default().stop("stuck", |_| std::future::pending());
+    let service = script.service(&["stuck"], "    graceful_shutdown_interval: 1h\n");
+    let (report, took) = stopped_when_running(service, |handle| {
+        handle.stop("first signal");
+        handle.force_stop();
+    });
+    assert_eq!(report.reason, "first signal");
+    assert_eq!(
+        report.unfinished,
+        ["`stuck` did not finish `on_all_components_are_stopping`", "`stuck` did not finish `stop`"]
+    );
+    assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
+#[test]
+fn a_step_that_does_not_end_is_given_up_at_its_deadline_and_named() {
+    let script = Script::default().needs("a", &["b"]).stop("a", |_| std::future::pending());
+    let journal = script.journal.clone();
+    let service = script.service(&["a", "b"], "    component_stop_timeout: 100ms\n");
+    let (report, _) = stopped_when_running(service, |handle| handle.stop("deploy"));
+    assert_eq!(report.unfinished, ["`a` did not finish `stop`"]);
+    assert_eq!(journal.of("stop"), ["b"], "what it depends on is stopped all the same");
+}
+
+#[test]
+fn tasks_of_a_component_end_after_its_stop_and_before_the_stop_of_its_dependencies() {
+    struct Noted(super::support::Journal);
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            self.0.note("task of a ended");
+        }
+    }
+    let script = Script::default();
+    let journal = script.journal.clone();
+    let script = script.load("a", move |cx| {
+        let journal = journal.clone();
+        async move {
+            cx.find::<super::support::Probe>("b").await?;
+            let noted = Noted(journal);
+            drop(cx.spawn("endless", async move {
+                let _noted = noted;
+                std::future::pending::<()>().await;
+            }));
+            Ok(())
+        }
+    });
+    let journal = script.journal.clone();
+    let (report, _) = stopped_when_running(script.service(&["a", "b"], ""), |handle| handle.stop("deploy"));
+    assert_eq!(report, clean("deploy"));
+    let entries = journal.entries();
+    assert_eq!(entries[entries.len() - 3..], ["stop a", "task of a ended", "stop b"]);
+}
+
+#[test]
+fn a_component_may_stop_the_service_from_its_own_task() {
+    let script = Script::default().loaded("a", |cx| async move {
+        let service = cx.service().clone();
+        drop(cx.spawn("quitter", async move {
+            service.reached(Phase::Running).await;
+            service.stop("nothing left to do");
+            service.stop("a second reason");
+        }));
+        Ok(())
+    });
+    assert_eq!(script.service(&["a"], "").run().unwrap(), clean("nothing left to do"));
+}
+
+#[test]
+fn a_detached_task_on_a_task_processor_is_named_when_it_outlives_everything() {
+    let script = Script::default().load("a", |cx| async move {
+        drop(cx.default_task_processor().spawn("forgotten", std::future::pending::<()>()));
+        Ok(())
+    });
+    let (report, _) = stopped_when_running(script.service(&["a"], ""), |handle| handle.stop("deploy"));
+    assert_eq!(report.unfinished, ["`main-task-processor` still ran forgotten x1"]);
+}
+
+fn clean(reason: &str) -> StopReport {
+    StopReport { reason: reason.to_owned(), unfinished: Vec::new() }
+}
+
+/// Runs the service, calls `then` once it is running, and measures from there.
+fn stopped_when_running(
+    service: crate::Service,
+    then: impl FnOnce(&ServiceHandle),
+) -> (StopReport, Duration) {
+    let handle = service.handle();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| service.run());
+        assert_eq!(block_on(handle.reached(Phase::Running)), Phase::Running);
+        let began = Instant::now();
+        then(&handle);
+        let report = running.join().expect("the service does not panic").expect("the service starts");
+        (report, began.elapsed())
+    })
+}

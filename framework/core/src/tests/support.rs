@@ -1,0 +1,217 @@
+//! Components whose behaviour tests hand in, and a service around them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use mainspring_config::{FakeSurroundings, Problems, Source, VarsOptions};
+
+use crate::{
+    Component, ComponentContext, ComponentList, Health, LoadError, NoConfig, Service, ServiceError,
+    ServiceOptions, StopReport,
+};
+
+type Hook<T> = Arc<dyn Fn(ComponentContext) -> BoxFuture<'static, T> + Send + Sync>;
+
+/// What happened, in order, as `load a`, `loaded a`, `stopping a`, `stop a`.
+#[derive(Clone, Default)]
+pub(super) struct Journal(Arc<Mutex<Vec<String>>>);
+
+impl Journal {
+    pub(super) fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    pub(super) fn entries(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The names noted with `verb`, in order.
+    pub(super) fn of(&self, verb: &str) -> Vec<String> {
+        let prefix = format!("{verb} ");
+        self.entries().iter().filter_map(|entry| entry.strip_prefix(&prefix).map(str::to_owned)).collect()
+    }
+}
+
+/// How the components of one test behave, by name. Tests reach their [`Probe`]s through it, because a component
+/// type has no other way to be given something by a test.
+#[derive(Clone, Default)]
+pub(super) struct Script {
+    pub(super) journal: Journal,
+    loads: BTreeMap<String, Hook<Result<(), LoadError>>>,
+    loaded: BTreeMap<String, Hook<Result<(), LoadError>>>,
+    stops: BTreeMap<String, Hook<()>>,
+    health: BTreeMap<String, Health>,
+}
+
+static SCRIPTS: Mutex<BTreeMap<String, Script>> = Mutex::new(BTreeMap::new());
+static EMPTY: OnceLock<Script> = OnceLock::new();
+
+impl Script {
+    pub(super) fn load<F>(
+        mut self,
+        name: &str,
+        hook: impl Fn(ComponentContext) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), LoadError>> + Send + 'static,
+    {
+        self.loads.insert(name.to_owned(), Arc::new(move |cx| Box::pin(hook(cx))));
+        self
+    }
+
+    /// `name` asks for each of `others` in turn.
+    pub(super) fn needs(self, name: &str, others: &[&str]) -> Self {
+        let others: Vec<_> = others.iter().map(|other| (*other).to_owned()).collect();
+        self.load(name, move |cx| {
+            let others = others.clone();
+            async move {
+                for other in others {
+                    cx.find::<Probe>(&other).await?;
+                }
+                Ok(())
+            }
+        })
+    }
+
+    pub(super) fn loaded<F>(
+        mut self,
+        name: &str,
+        hook: impl Fn(ComponentContext) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), LoadError>> + Send + 'static,
+    {
+        self.loaded.insert(name.to_owned(), Arc::new(move |cx| Box::pin(hook(cx))));
+        self
+    }
+
+    pub(super) fn stop<F>(
+        mut self,
+        name: &str,
+        hook: impl Fn(ComponentContext) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.stops.insert(name.to_owned(), Arc::new(move |cx| Box::pin(hook(cx))));
+        self
+    }
+
+    pub(super) fn health(mut self, name: &str, health: Health) -> Self {
+        self.health.insert(name.to_owned(), health);
+        self
+    }
+
+    /// A service of one [`Probe`] for each name, with `settings` added to `components_manager`.
+    pub(super) fn service(self, names: &[&str], settings: &str) -> Service {
+        let mut list = ComponentList::minimal();
+        let mut sections = String::new();
+        for name in names {
+            list = list.append::<Probe>(*name);
+            sections += &format!("        {name}: {{}}\n");
+        }
+        let id = format!("script-{:p}-{}", Arc::as_ptr(&self.journal.0), names.len());
+        SCRIPTS.lock().unwrap().insert(id.clone(), self);
+        let text = config(&sections, settings);
+        checked(&list, &text, FakeSurroundings::default().with_env("SCRIPT", id))
+            .expect("the config is right")
+    }
+
+    /// Runs a service of these components that is stopped as soon as it is up.
+    pub(super) fn run(self, names: &[&str]) -> Result<StopReport, ServiceError> {
+        let service = self.service(names, "");
+        let handle = service.handle();
+        let stopper = std::thread::scope(|scope| {
+            let stop = scope.spawn(move || {
+                block_on(async {
+                    handle.reached(crate::Phase::Running).await;
+                    handle.stop("the test is over");
+                });
+            });
+            let outcome = service.run();
+            stop.join().expect("the stopper does not panic");
+            outcome
+        });
+        stopper
+    }
+}
+
+/// A component that does what its script says.
+pub(super) struct Probe {
+    script: Script,
+    cx: ComponentContext,
+}
+
+impl Component for Probe {
+    const DEFAULT_NAME: &'static str = "probe";
+    type Config = NoConfig;
+
+    async fn load(_: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        let script = match cx.surroundings().env_var("SCRIPT") {
+            Some(id) => SCRIPTS.lock().unwrap()[&id].clone(),
+            None => EMPTY.get_or_init(Script::default).clone(),
+        };
+        if let Some(hook) = script.loads.get(cx.name()) {
+            hook(cx.clone()).await?;
+        }
+        script.journal.note(format!("load {}", cx.name()));
+        Ok(Self { script, cx: cx.clone() })
+    }
+
+    async fn on_all_components_loaded(&self) -> Result<(), LoadError> {
+        if let Some(hook) = self.script.loaded.get(self.cx.name()) {
+            hook(self.cx.clone()).await?;
+        }
+        self.script.journal.note(format!("loaded {}", self.cx.name()));
+        Ok(())
+    }
+
+    async fn on_all_components_are_stopping(&self) {
+        self.script.journal.note(format!("stopping {}", self.cx.name()));
+    }
+
+    async fn stop(&self) {
+        if let Some(hook) = self.script.stops.get(self.cx.name()) {
+            hook(self.cx.clone()).await;
+        }
+        self.script.journal.note(format!("stop {}", self.cx.name()));
+    }
+
+    fn health(&self) -> Health {
+        self.script.health.get(self.cx.name()).cloned().unwrap_or_default()
+    }
+}
+
+/// A whole config with the given lines under `components` and under `components_manager`.
+pub(super) fn config(sections: &str, settings: &str) -> String {
+    format!(
+        "components_manager:
+    default_task_processor: main-task-processor
+    task_processors:
+        main-task-processor: {{worker_threads: 2}}
+{settings}    components:
+        logging: {{loggers: {{default: {{file_path: '@null'}}}}}}
+{sections}"
+    )
+}
+
+/// `Service::new` on a text called `test.yaml`.
+pub(super) fn checked(
+    list: &ComponentList,
+    text: &str,
+    surroundings: FakeSurroundings,
+) -> Result<Service, Problems> {
+    let root =
+        mainspring_config::load(&Source::new("test.yaml", text), &VarsOptions::default(), &surroundings)?;
+    Service::new(list, &root, ServiceOptions { surroundings: Arc::new(surroundings) })
+}
+
+/// Runs a future on this thread, for no longer than a test may take.
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(60), future).await.expect("the test ends in time")
+    })
+}

@@ -1,0 +1,31 @@
+//! The command line of every service.
+
+use clap::Parser;
+
+/// Arguments of a service binary.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(about = "A Mainspring service", long_about = None, version, after_help = "\
+Exit codes: 0 stopped as told, 1 could not start, 2 wrong command line, 3 wrong configuration,\n\
+            4 something did not finish its stop in time, 5 ended at once by a second signal.\n\
+Signals:    SIGTERM, SIGINT, SIGQUIT stop the service; a second one ends it at once. SIGUSR1 reopens log files.")]
+pub(crate) struct Arguments {
+    /// The static configuration
+    #[arg(short, long, value_name = "FILE", default_value = "static_config.yaml")]
+    pub(crate) config: String,
+
+    /// Values for `$variables`, instead of the file that `config_vars` names
+    #[arg(long = "config_vars", value_name = "FILE")]
+    pub(crate) config_vars: Option<String>,
+
+    /// Values that replace single ones of those
+    #[arg(long = "config_vars_override", value_name = "FILE")]
+    pub(crate) config_vars_override: Option<String>,
+
+    /// Check the configuration and exit
+    #[arg(long)]
+    pub(crate) check_config: bool,
+
+    /// Print the JSON Schema of this binary's configuration and exit
+    #[arg(long)]
+    pub(crate) print_config_schema: bool,
+}

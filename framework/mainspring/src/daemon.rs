@@ -1,0 +1,110 @@
+//! A service as a process: arguments, configuration, signals, exit code.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use mainspring_config::{Problems, Source, Surroundings, VarsOptions};
+use mainspring_core::{ComponentList, Service, ServiceError, ServiceOptions, StopReport};
+
+use crate::arguments::Arguments;
+use crate::{Exit, OsSurroundings, signals};
+
+/// Runs a service made of `components` until a signal stops it; the whole of a service's `main`.
+///
+/// Reads the command line (`--help` shows it), checks the whole configuration before anything starts, and
+/// explains on standard error what is wrong with it. See [`Exit`] for the exit codes.
+///
+/// ```no_run
+/// use mainspring::prelude::*;
+///
+/// fn main() -> std::process::ExitCode {
+///     mainspring::daemon_main(ComponentList::common_server())
+/// }
+/// ```
+#[must_use = "return it from `main`"]
+pub fn daemon_main(components: ComponentList) -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(asked_or_wrong) => {
+            let exit = if asked_or_wrong.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _nobody_listens = asked_or_wrong.print().is_err();
+            return exit.into();
+        }
+    };
+    run(&components, &arguments, &mut io::stdout(), &mut io::stderr()).into()
+}
+
+/// The process without its globals.
+pub(crate) fn run(
+    components: &ComponentList,
+    arguments: &Arguments,
+    stdout: &mut impl Write,
+    stderr: &mut impl Write,
+) -> Exit {
+    if arguments.print_config_schema {
+        say(stdout, format_args!("{:#}", components.service_schema()));
+        return Exit::Ok;
+    }
+    let service = match check(components, arguments) {
+        Ok(service) => service,
+        Err(problems) => {
+            let count = problems.len();
+            let noun = if count == 1 { "problem" } else { "problems" };
+            say(stderr, format_args!("{problems}\nerror: the configuration has {count} {noun}; nothing was started"));
+            return Exit::Config;
+        }
+    };
+    if arguments.check_config {
+        say(stdout, format_args!("{}: the configuration is right", arguments.config));
+        return Exit::Ok;
+    }
+    if let Err(error) = signals::follow(service.handle()) {
+        say(stderr, format_args!("error: cannot follow signals: {error}"));
+        return Exit::StartFailed;
+    }
+    conclude(service.run(), stderr)
+}
+
+fn check(components: &ComponentList, arguments: &Arguments) -> Result<Service, Problems> {
+    let surroundings = OsSurroundings;
+    let text = surroundings.read_file(&arguments.config).map_err(|error| {
+        let what = format!("cannot read {}: {error}; name the static configuration with `--config`", arguments.config);
+        Problems::from(mainspring_config::Problem::new("", what))
+    })?;
+    let source = Source::new(&arguments.config, text);
+    let vars = VarsOptions {
+        config_vars: arguments.config_vars.clone(),
+        config_vars_override: arguments.config_vars_override.clone(),
+    };
+    let root = mainspring_config::load(&source, &vars, &surroundings)?;
+    Service::new(components, &root, ServiceOptions { surroundings: Arc::new(surroundings) })
+}
+
+fn conclude(outcome: Result<StopReport, ServiceError>, stderr: &mut impl Write) -> Exit {
+    match outcome {
+        Ok(report) if report.unfinished.is_empty() => Exit::Ok,
+        Ok(report) => {
+            let unfinished = report.unfinished.join("; ");
+            say(stderr, format_args!("error: stopped ({}), but {unfinished}", report.reason));
+            Exit::StopUnfinished
+        }
+        Err(error) => {
+            say(stderr, format_args!("error: {}", chain(&error)));
+            Exit::StartFailed
+        }
+    }
+}
+
+/// An error and its causes, joined by `: `.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn say(stream: &mut impl Write, text: std::fmt::Arguments<'_>) {
+    // With the stream closed there is nobody left to tell.
+    let _nobody_listens = writeln!(stream, "{text}").is_err();
+}
