@@ -43,12 +43,14 @@ fn unforeseen(section: &Section, error: &serde_path_to_error::Error<serde_json::
         path if path == "." => String::new(),
         path => path,
     };
-    let (deepest, _) = section.descend(&path);
-    if deepest.is_secret() || deepest.node.holds_secret() {
-        // The message may quote the value.
-        return section.problem(&path, "a value that may not be shown is not acceptable here");
-    }
-    section.problem(&path, error.inner().to_string())
+    let (deepest, rest) = section.descend(&path);
+    let message = if deepest.is_secret() || deepest.node.holds_secret() {
+        // What serde says may quote the value.
+        "the value is not acceptable here".to_owned()
+    } else {
+        error.inner().to_string()
+    };
+    if rest.is_empty() { deepest.problem("", message) } else { deepest.key_problem(message) }
 }
 
 struct Checker<'a> {
@@ -135,10 +137,7 @@ impl<'a> Checker<'a> {
                 Some(values) => allowed.extend(values),
                 None => all_literal = false,
             }
-            let text = describe(&parts);
-            if !wanted.contains(&text) {
-                wanted.push(text);
-            }
+            self.describe(branch, &mut wanted);
         }
         if all_literal && !allowed.is_empty() {
             return section.problem("", one_of(&allowed, kind, section.is_secret())).into();
@@ -162,6 +161,20 @@ impl<'a> Checker<'a> {
                 section.problem("", format!("expected {}, found {found}", wanted.join(" or "))).into()
             }
         }
+    }
+
+    /// What a schema expects, one text for each branch.
+    fn describe(&self, schema: &'a Value, wanted: &mut Vec<String>) {
+        let mut parts = Parts::default();
+        self.spread(schema, &mut parts);
+        let branches: Vec<_> = parts.choices.iter().flat_map(|choice| choice.iter()).collect();
+        if branches.is_empty() {
+            let text = describe(&parts.all);
+            if text != "nothing" && !wanted.contains(&text) {
+                wanted.push(text);
+            }
+        }
+        branches.into_iter().for_each(|branch| self.describe(branch, wanted));
     }
 
     /// The key that tells the branches apart: each allows only certain values for it.

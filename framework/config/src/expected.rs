@@ -93,13 +93,13 @@ pub(crate) fn describe(parts: &[Part<'_>]) -> String {
     if let Some(allowed) = parts.iter().find_map(|part| literals(part)) {
         return alternatives(&allowed).replacen("expected ", "", 1);
     }
-    let types: Vec<_> =
-        parts.iter().flat_map(|part| types(part).into_iter().map(move |kind| (*part, kind))).collect();
-    let words: Vec<_> = types
-        .iter()
-        .filter(|(_, kind)| *kind != "null")
-        .map(|(part, kind)| describe_type(part, kind))
-        .collect();
+    let mut words = Vec::new();
+    for (part, kind) in parts.iter().flat_map(|part| types(part).into_iter().map(move |kind| (*part, kind))) {
+        let word = describe_type(part, kind);
+        if kind != "null" && !words.contains(&word) {
+            words.push(word);
+        }
+    }
     if words.is_empty() { "nothing".to_owned() } else { words.join(" or ") }
 }
 

@@ -65,3 +65,6 @@ pub use section::Section;
 pub use source::{FakeSurroundings, Source, Surroundings};
 pub use substitute::{VarsOptions, load};
 pub use units::UnitError;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use crate::node::{Entry, Kind, Node};
 use crate::problem::{Place, Problem, Problems};
-use crate::section::Section;
+use crate::section::{Section, join};
 use crate::source::Source;
 
 /// Largest text of one file or variable, in bytes.
@@ -112,14 +112,16 @@ impl Builder<'_> {
             | Event::DocumentEnd => Ok(()),
             Event::Scalar(text, style, anchor, tag) => {
                 if self.awaits_key() {
-                    self.key(&text, style, anchor, place)
+                    self.key(&text, style, anchor, place);
+                    Ok(())
                 } else {
                     let plain = style == ScalarStyle::Plain;
                     // An absent value stands nowhere; the parser says "before the next token", which may be lines off.
                     let place =
                         if plain && text.is_empty() { self.key_place().unwrap_or(place) } else { place };
                     let kind = self.scalar(&text, plain, tag.as_deref(), &place)?;
-                    self.value(Arc::new(Node::new(kind, Some(place))), anchor, 1)
+                    self.spend(1, &place)?;
+                    self.value(Arc::new(Node::new(kind, Some(place))), anchor)
                 }
             }
             Event::Alias(anchor) => {
@@ -132,8 +134,8 @@ impl Builder<'_> {
                 if DEPTH_MAX < self.frames.len() + node.height {
                     return Err(self.too_deep(place));
                 }
-                let cost = node.size;
-                self.value(node, 0, cost)
+                self.spend(node.size, &place)?;
+                self.value(node, 0)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.open(place, anchor, tag.as_deref(), Open::List(Vec::new()))
@@ -154,6 +156,7 @@ impl Builder<'_> {
         if DEPTH_MAX <= self.frames.len() {
             return Err(self.too_deep(place));
         }
+        self.spend(1, &place)?;
         self.frames.push(Frame { place, anchor, open });
         Ok(())
     }
@@ -164,18 +167,21 @@ impl Builder<'_> {
             Open::List(items) => Kind::List(items),
             Open::Map(map) => Kind::Map(self.merge(map)),
         };
-        self.value(Arc::new(Node::new(kind, Some(frame.place))), frame.anchor, 1)
+        self.value(Arc::new(Node::new(kind, Some(frame.place))), frame.anchor)
     }
 
-    /// A finished value goes to whatever is open around it. `cost` counts the nodes it adds: one for what has just been
-    /// read, as its parts have been counted already, and all of them for an alias.
-    fn value(&mut self, node: Arc<Node>, anchor: usize, cost: usize) -> Result<(), Problem> {
-        self.size = self.size.saturating_add(cost);
-        if NODES_MAX < self.size {
-            let place = node.place.clone().unwrap_or_else(|| self.place(1, 1));
-            let message = format!("more than {NODES_MAX} values with all aliases written out");
-            return Err(self.problem(place, message));
+    /// Counts values: each when it starts, and all those of an anchor again for each alias.
+    fn spend(&mut self, n_values: usize, place: &Place) -> Result<(), Problem> {
+        self.size = self.size.saturating_add(n_values);
+        if self.size <= NODES_MAX {
+            return Ok(());
         }
+        let message = format!("more than {NODES_MAX} values with all aliases written out");
+        Err(self.problem(place.clone(), message))
+    }
+
+    /// A finished value goes to whatever is open around it.
+    fn value(&mut self, node: Arc<Node>, anchor: usize) -> Result<(), Problem> {
         if anchor != 0 {
             self.anchors.insert(anchor, Arc::clone(&node));
         }
@@ -194,23 +200,21 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn key(&mut self, text: &str, style: ScalarStyle, anchor: usize, place: Place) -> Result<(), Problem> {
+    fn key(&mut self, text: &str, style: ScalarStyle, anchor: usize, place: Place) {
         if anchor != 0 {
             let node = Node::new(Kind::String(text.to_owned()), Some(place.clone()));
             self.anchors.insert(anchor, Arc::new(node));
         }
-        let path = self.path();
         let Some(Frame { open: Open::Map(map), .. }) = self.frames.last_mut() else {
             unreachable!("a key is only awaited by a map");
         };
-        if let Some(first) = map.places.get(text) {
-            let message = format!("duplicate key `{text}`; it is already given at {first}");
-            self.problems.push(Problem::at(Some(place.clone()), path, message));
-        }
-        map.places.entry(text.to_owned()).or_insert_with(|| place.clone());
         map.merge_next = text == "<<" && style == ScalarStyle::Plain;
-        map.key = Some((text.to_owned(), place));
-        Ok(())
+        map.key = Some((text.to_owned(), place.clone()));
+        let first = map.places.entry(text.to_owned()).or_insert_with(|| place.clone()).clone();
+        if first != place {
+            let message = format!("duplicate key `{text}`; it is already given at {first}");
+            self.problems.push(Problem::at(Some(place), self.path_around(), message));
+        }
     }
 
     fn merge(&mut self, map: OpenMap) -> Vec<Entry> {
@@ -281,20 +285,12 @@ impl Builder<'_> {
 
     /// Dotted path of what is being read.
     fn path(&self) -> String {
-        let mut path = String::new();
-        for frame in &self.frames {
-            match &frame.open {
-                Open::List(items) => path.push_str(&format!("[{}]", items.len())),
-                Open::Map(OpenMap { key: Some((key, _)), .. }) => {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.push_str(key);
-                }
-                Open::Map(OpenMap { key: None, .. }) => {}
-            }
-        }
-        path
+        path(&self.frames)
+    }
+
+    /// Dotted path of the map or list that holds what is being read.
+    fn path_around(&self) -> String {
+        path(self.frames.split_last().map_or(&[], |(_, around)| around))
     }
 
     fn place(&self, line: usize, column: usize) -> Place {
@@ -309,6 +305,18 @@ impl Builder<'_> {
         // Without the path: it would be as deep as the problem.
         Problem::at(Some(place), "", format!("nested deeper than {DEPTH_MAX} levels"))
     }
+}
+
+fn path(frames: &[Frame]) -> String {
+    let mut path = String::new();
+    for frame in frames {
+        match &frame.open {
+            Open::List(items) => path = join(&path, &format!("[{}]", items.len())),
+            Open::Map(OpenMap { key: Some((key, _)), .. }) => path = join(&path, key),
+            Open::Map(OpenMap { key: None, .. }) => {}
+        }
+    }
+    path
 }
 
 fn tags_are_refused(tag: Option<&Tag>) -> String {

@@ -1,0 +1,260 @@
+//! `$variable`, `#env`, `#file`, `#fallback`.
+
+use expect_test::{Expect, expect};
+
+use super::{FakeSurroundings, check_load, check_read_error};
+use crate::{Source, VarsOptions, load};
+
+fn world() -> FakeSurroundings {
+    FakeSurroundings::default()
+        .with_env("PORT", "8187")
+        .with_env("TOPICS", "[a, b]")
+        .with_env("BROKEN", "[a")
+        .with_file("secret.yaml", "user: me\npassword: hush\n")
+        .with_file(
+            "vars.yaml",
+            "port: 1\nname: $port\nmockserver/testpoint: url\nfrom_env#env: PORT\nfrom_file#file: secret.yaml\n\
+             absent#env: NOT_SET\nspare#env: NOT_SET\nspare#fallback: 7\nwhole: {level: info, n#env: PORT}\n",
+        )
+}
+
+/// Loads a text with the variables above.
+#[track_caller]
+fn check(text: &str, expect: Expect) {
+    check_load(&format!("config_vars: vars.yaml\n{text}"), &world(), expect);
+}
+
+#[test]
+fn variables_replace_whole_values_once() {
+    check(
+        "a: $port\nb: [$port, '$port', x$port]\nc: $name\nd: \"$mockserver/testpoint\"\ne: $whole\n",
+        expect![[r#"{"a":1,"b":[1,1,"x$port"],"c":"$port","d":"url","e":{"level":"info","n#env":"PORT"}}"#]],
+    );
+}
+
+#[test]
+fn variables_may_come_from_environment_file_and_fallback() {
+    check(
+        "a: $from_env\nb: $from_file\nc: $spare\n",
+        expect![[r#"{"a":8187,"b":{"password":"hush","user":"me"},"c":7}"#]],
+    );
+}
+
+#[test]
+fn siblings_apply_in_order() {
+    check(
+        "a#env: PORT\nb#env: NOT_SET\nb#file: secret.yaml\nc#env: NOT_SET\nc#fallback: $port\nd: $nope\nd#fallback: 5\n",
+        expect![[r#"{"a":8187,"b":{"password":"hush","user":"me"},"c":1,"d":5}"#]],
+    );
+}
+
+#[test]
+fn a_value_stands_whatever_siblings_it_has() {
+    check("a: 5\na#env: PORT\na#fallback: 6\nb: ~\nb#env: PORT\n", expect![[r#"{"a":5,"b":null}"#]]);
+}
+
+#[test]
+fn siblings_work_inside_lists() {
+    check(
+        "list: [{a#env: TOPICS, b: 1}, {c#file: nope, c#fallback: 2}]",
+        expect![[r#"{"list":[{"a":["a","b"],"b":1},{"c":2}]}"#]],
+    );
+}
+
+#[test]
+fn siblings_work_in_merged_maps() {
+    check(
+        "base: &base {a#env: PORT}\nuse: {<<: *base, b: 1}",
+        expect![[r#"{"base":{"a":8187},"use":{"a":8187,"b":1}}"#]],
+    );
+}
+
+#[test]
+fn everything_undefined_is_reported_at_once() {
+    check(
+        "a: $prot\nb: [$nothing_alike]\nc#env: NOT_SET\nd#file: nope.yaml\ne#env: NOT_SET\ne#file: nope.yaml\nf: $absent\n\
+         g: $\nh: $nothing_alike\nh#env: NOT_SET\n",
+        expect![[r#"
+            main.yaml:2:4: a: undefined variable `$prot`; did you mean `$port`?
+            main.yaml:3:5: b[0]: undefined variable `$nothing_alike`; it is not in `vars.yaml`
+            main.yaml:4:8: c: environment variable `NOT_SET` is not set; set it or add `c#fallback`
+            main.yaml:5:9: d: file `nope.yaml` does not exist; set it or add `d#fallback`
+            main.yaml:6:8: e: environment variable `NOT_SET` is not set and file `nope.yaml` does not exist; set it or add `e#fallback`
+            main.yaml:8:4: f: undefined variable `$absent`: environment variable `NOT_SET` is not set
+            main.yaml:9:4: g: undefined variable `$`; it is not in `vars.yaml`
+            main.yaml:10:4: h: undefined variable `$nothing_alike`; it is not in `vars.yaml` and environment variable `NOT_SET` is not set"#]],
+    );
+}
+
+#[test]
+fn a_variable_without_any_file_of_variables_says_so() {
+    check_load(
+        "a: $port",
+        &world(),
+        expect![
+            "main.yaml:1:4: a: undefined variable `$port`; no file of variables is given (`config_vars`)"
+        ],
+    );
+}
+
+#[test]
+fn a_lone_fallback_is_refused_in_both_files() {
+    check(
+        "a: {b#fallback: 5}",
+        expect![
+            "main.yaml:2:5: a.b: `b#fallback` stands alone and would never apply; write `b: ...`, or add `b: $variable`, `b#env` or `b#file`"
+        ],
+    );
+    let world = FakeSurroundings::default().with_file("v.yaml", "x#fallback: 1");
+    check_load(
+        "config_vars: v.yaml",
+        &world,
+        expect![
+            "v.yaml:1:1: `x#fallback` stands alone and would never apply; write `x: ...`, or add `x: $variable`, `x#env` or `x#file`"
+        ],
+    );
+}
+
+#[test]
+fn names_of_variables_and_files_are_strings() {
+    check(
+        "a#env: 5\nb#file: [x]\n",
+        expect![[r#"
+            main.yaml:2:8: a: expected the name of an environment variable after `a#env`
+            main.yaml:3:9: b: expected the path of a file after `b#file`"#]],
+    );
+}
+
+#[test]
+fn a_text_from_outside_that_is_no_yaml_is_reported_where_it_is_used() {
+    check(
+        "a: {b#env: BROKEN}",
+        expect![
+            "main.yaml:2:12: a.b: environment variable `BROKEN`:2:1: not valid YAML: while parsing a flow sequence, expected ',' or ']'"
+        ],
+    );
+}
+
+#[test]
+fn a_problem_in_a_substituted_value_says_where_it_came_from() {
+    type Ports = std::collections::BTreeMap<String, Port>;
+    #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+    #[expect(dead_code, reason = "only read from text")]
+    struct Port {
+        #[schemars(range(min = 1, max = 10))]
+        level: u16,
+    }
+    let text = "config_vars: vars.yaml\na: $whole\nb: {level: $name}\nc: {level#env: PORT}\nd: {level#file: secret.yaml}\n\
+                e: {level: $from_env}\nf: {level: 11}\ng: $from_file\n";
+    check_read_error::<Ports>(
+        text,
+        &world(),
+        expect![[r#"
+        main.yaml:2:4: a: unknown key `n#env`; known keys: `level` (value of `$whole` from vars.yaml:9:22)
+        main.yaml:2:4: a.level: expected an integer from 1 to 10, found `info` (value of `$whole` from vars.yaml:9:16)
+        main.yaml:3:12: b.level: expected an integer from 1 to 10, found `$port` (value of `$name` from vars.yaml:2:7)
+        main.yaml:4:16: c.level: expected an integer from 1 to 10, found a number (value of environment variable `PORT`)
+        main.yaml:5:17: d.level: expected an integer from 1 to 10, found a map (value of file secret.yaml:1:1)
+        main.yaml:6:12: e.level: expected an integer from 1 to 10, found a number (value of `$from_env` from environment variable `PORT`)
+        main.yaml:7:12: f.level: expected an integer from 1 to 10, found `11`
+        main.yaml:8:4: g: missing key `level` (value of `$from_file` from file secret.yaml:1:1)
+        main.yaml:8:4: g: unknown key `password`; known keys: `level` (value of `$from_file` from file secret.yaml:2:1)
+        main.yaml:8:4: g: unknown key `user`; known keys: `level` (value of `$from_file` from file secret.yaml:1:1)"#]],
+    );
+}
+
+#[test]
+fn values_from_outside_are_never_quoted_even_by_serde() {
+    #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+    #[expect(dead_code, reason = "only read from text")]
+    struct Address {
+        #[schemars(with = "String")]
+        ip: std::net::IpAddr,
+        #[schemars(with = "String")]
+        mode: Mode,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    enum Mode {}
+    let world = FakeSurroundings::default().with_env("PASSWORD", "hush");
+    check_read_error::<Address>(
+        "{ip: 1, mode#env: PASSWORD}",
+        &world,
+        expect!["main.yaml:1:6: ip: expected a string, found `1`; put it in quotes"],
+    );
+    check_read_error::<Address>(
+        "{ip: '::1', mode: x}",
+        &world,
+        expect!["main.yaml:1:19: mode: unknown variant `x`, there are no variants"],
+    );
+    check_read_error::<Address>(
+        "{ip: '::1', mode#env: PASSWORD}",
+        &world,
+        expect![
+            "main.yaml:1:23: mode: the value is not acceptable here (value of environment variable `PASSWORD`)"
+        ],
+    );
+}
+
+#[track_caller]
+fn check_vars(text: &str, config_vars: Option<&str>, over: Option<&str>, expect: Expect) {
+    let world = FakeSurroundings::default()
+        .with_file("a.yaml", "x: {p: 1, q: 1}\ny: 1\n")
+        .with_file("b.yaml", "x: {p: 2}\n")
+        .with_file("list.yaml", "[1]");
+    let options = VarsOptions {
+        config_vars: config_vars.map(str::to_owned),
+        config_vars_override: over.map(str::to_owned),
+    };
+    match load(&Source::new("main.yaml", text), &options, &world) {
+        Ok(root) => expect.assert_eq(&super::json(&root).to_string()),
+        Err(problems) => expect.assert_eq(&problems.to_string()),
+    }
+}
+
+#[test]
+fn the_command_line_replaces_and_overrides_files_of_variables() {
+    let text = "config_vars: a.yaml\nx: $x\n";
+    check_vars(text, None, None, expect![[r#"{"x":{"p":1,"q":1}}"#]]);
+    check_vars(text, Some("b.yaml"), None, expect![[r#"{"x":{"p":2}}"#]]);
+    check_vars("x: $x\ny: $y", Some("a.yaml"), Some("b.yaml"), expect![[r#"{"x":{"p":2},"y":1}"#]]);
+    check_vars(
+        "x: $y",
+        None,
+        Some("b.yaml"),
+        expect!["main.yaml:1:4: x: undefined variable `$y`; it is not in `b.yaml`"],
+    );
+}
+
+#[test]
+fn unusable_files_of_variables_are_reported_without_their_consequences() {
+    check_vars(
+        "config_vars: nope\nx: $x",
+        None,
+        Some("gone"),
+        expect![[r#"
+        config_vars: cannot read `gone`: there is no such file
+        main.yaml:1:14: config_vars: cannot read `nope`: there is no such file"#]],
+    );
+    check_vars(
+        "config_vars: list.yaml\nx: $x",
+        None,
+        None,
+        expect!["list.yaml:1:1: expected a map of variables"],
+    );
+    check_vars(
+        "config_vars: [x]\nx: $x",
+        None,
+        None,
+        expect!["main.yaml:1:14: config_vars: expected the path of a YAML file"],
+    );
+}
+
+#[test]
+fn config_vars_is_never_substituted() {
+    check_vars(
+        "config_vars: $x",
+        None,
+        None,
+        expect!["main.yaml:1:14: config_vars: cannot read `$x`: there is no such file"],
+    );
+}
