@@ -1,0 +1,113 @@
+//! The rules of the repository, checked all at once.
+//!
+//! This module reads files and asks cargo; each rule is a function from text or package lists to findings in a module
+//! of its own, and has its tests there.
+
+mod layers;
+mod markdown;
+mod packages;
+mod sources;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+use packages::{Dependency, Package};
+
+/// A broken rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Finding {
+    path: String,
+    line: usize,
+    problem: String,
+    fix: String,
+}
+
+impl Finding {
+    fn new(path: &str, line: usize, problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), line, problem: problem.into(), fix: fix.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}; {}", self.path, self.line, self.problem, self.fix)
+    }
+}
+
+/// All findings in the workspace at `root`, sorted by place.
+pub(crate) fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
+    let packages = read_packages(root)?;
+    let mut findings = layers::check(&packages);
+    findings.extend(packages::check(&packages));
+    let machine = root.to_str().context("the workspace's path is not UTF-8")?;
+    for path in files(root)? {
+        let relative = path.strip_prefix(root)?.to_str().context("a path is not UTF-8")?;
+        // What is not text has no rules here.
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        findings.extend(sources::check_paths(relative, &text, machine));
+        if relative.ends_with(".rs") {
+            findings.extend(sources::check(relative, &text));
+        }
+        if relative.ends_with(".md") {
+            let directory = path.parent().context("a file lies in a directory")?;
+            findings.extend(markdown::check(relative, &text, |target| directory.join(target).exists()));
+        }
+    }
+    findings.sort();
+    Ok(findings)
+}
+
+/// One line per finding, and how many there are.
+pub(crate) fn report(findings: &[Finding]) -> String {
+    let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    format!("{}\ntidy: {} findings", lines.join("\n"), findings.len())
+}
+
+fn read_packages(root: &Path) -> anyhow::Result<Vec<Package>> {
+    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec()?;
+    let mut packages = Vec::new();
+    for package in metadata.workspace_packages() {
+        let manifest = package.manifest_path.as_std_path();
+        let relative = manifest.strip_prefix(root)?;
+        let directory = relative.parent().and_then(Path::to_str).context("a package lies in a directory")?;
+        let dependency = |dependency: &cargo_metadata::Dependency| Dependency {
+            name: dependency.name.clone(),
+            only_for_tests: dependency.kind == DependencyKind::Development,
+        };
+        packages.push(Package {
+            name: package.name.to_string(),
+            directory: directory.to_owned(),
+            dependencies: package.dependencies.iter().map(dependency).collect(),
+            manifest: fs::read_to_string(manifest)?,
+        });
+    }
+    Ok(packages)
+}
+
+/// Every file of the repository: all but what `.gitignore` names.
+fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let ignored = [".git", ".cache", "target"].map(|name| root.join(name));
+    let mut files = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in
+            fs::read_dir(&directory).with_context(|| format!("cannot list {}", directory.display()))?
+        {
+            let entry = entry?;
+            let path = entry.path();
+            if ignored.contains(&path) || path.extension().is_some_and(|extension| extension == "log") {
+                continue;
+            }
+            if entry.file_type()?.is_dir() { directories.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

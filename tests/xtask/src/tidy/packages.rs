@@ -1,0 +1,86 @@
+//! Packages: their names, the lints they take part in, and who owns a dependency that must stay in one place.
+
+use super::Finding;
+
+/// A workspace package, as far as the rules care.
+#[derive(Debug, Clone)]
+pub(super) struct Package {
+    pub(super) name: String,
+    /// Relative to the workspace, such as `framework/core`.
+    pub(super) directory: String,
+    pub(super) dependencies: Vec<Dependency>,
+    /// The text of its manifest.
+    pub(super) manifest: String,
+}
+
+/// A direct dependency.
+#[derive(Debug, Clone)]
+pub(super) struct Dependency {
+    pub(super) name: String,
+    pub(super) only_for_tests: bool,
+}
+
+impl Package {
+    /// `framework` of `framework/core`.
+    pub(super) fn area(&self) -> &str {
+        self.directory.split('/').next().unwrap_or_default()
+    }
+
+    /// `core` of `framework/core`.
+    pub(super) fn directory_name(&self) -> &str {
+        self.directory.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// A finding at the line of the manifest that begins with `key`, or at its first line.
+    pub(super) fn finding(&self, key: &str, problem: String, fix: &str) -> Finding {
+        let names = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(['.', ' ', '=']));
+        let line = self.manifest.lines().position(names).map_or(1, |index| index + 1);
+        Finding::new(&format!("{}/Cargo.toml", self.directory), line, problem, fix)
+    }
+}
+
+/// Dependencies whose replacement must touch only their owners.
+const OWNERS: &[(&str, &[&str])] = &[
+    // librdkafka: raw pointers on one side, the tests' independent witness on the other.
+    ("rdkafka", &["components/kafka-ffi", "tests/kafka-broker"]),
+    ("rdkafka-sys", &["components/kafka-ffi"]),
+    // Deprecated upstream.
+    ("serde_yaml", &["framework/config"]),
+    ("axum", &["components/server", "components/monitor"]),
+];
+
+/// Checks every package.
+pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in packages {
+        let expected = expected_name(package);
+        if package.name != expected {
+            let problem = format!("package `{}` should be named `{expected}`", package.name);
+            findings.push(package.finding("name", problem, "name it after its directory"));
+        }
+        if !package.manifest.contains("[lints]\nworkspace = true\n") {
+            let problem = "the workspace's lints do not apply here".to_owned();
+            findings.push(package.finding("[lints]", problem, "add `[lints]` with `workspace = true`"));
+        }
+        for dependency in &package.dependencies {
+            let owners = OWNERS.iter().find(|(name, _owners)| *name == dependency.name);
+            let Some((name, owners)) = owners else { continue };
+            if !owners.contains(&&*package.directory) {
+                let problem = format!("`{name}` belongs to {} only", owners.join(" and "));
+                findings.push(package.finding(name, problem, "use what its owner offers"));
+            }
+        }
+    }
+    findings
+}
+
+fn expected_name(package: &Package) -> String {
+    match (package.area(), package.directory_name()) {
+        ("framework", "mainspring") => "mainspring".to_owned(),
+        ("samples", name) => name.to_owned(),
+        (_area, name) => format!("mainspring-{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
