@@ -21,7 +21,10 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(section: &Section) -> Resul
         schema = serde_json::json!({ "type": "object", "properties": {}, "additionalProperties": false });
     }
     let checker = Checker { root: &schema };
-    let wants_map = checker.all_parts(&schema).iter().any(|part| part.contains_key("properties"));
+    let wants_map = checker
+        .all_parts(&schema)
+        .iter()
+        .any(|part| part.contains_key("properties") || part.get("type").is_some_and(|kind| kind == "object"));
     let is_absent_map = section.is_null() && wants_map && !checker.accepts(&schema, &Kind::Null);
     let mut problems = Problems::new();
     let empty_map = Kind::Map(Vec::new());
