@@ -2,7 +2,7 @@
 //!
 //! `saphyr-parser` finds the structure and the places, `serde_yaml` decides what a plain scalar means, so `0x10` is a
 //! number and `yes` a string, as for every other user of `serde_yaml`. Anchors, aliases and merge keys (`<<`) work;
-//! places inside an anchor point at the anchor. Everything is bounded, so that no text can make the reader hang.
+//! places inside an anchor point at the anchor. Problems quote keys but no values, which may be secrets. Everything is bounded, so that no text can make the reader hang.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -151,7 +151,7 @@ impl Builder<'_> {
         self.refuse_as_key(&place)?;
         let expected = if matches!(open, Open::List(_)) { "seq" } else { "map" };
         if tag.is_some_and(|tag| !(tag.is_yaml_core_schema() && tag.suffix == expected)) {
-            return Err(self.problem(place, tags_are_refused(tag)));
+            return Err(self.problem(place, TAGS_ARE_REFUSED.to_owned()));
         }
         if DEPTH_MAX <= self.frames.len() {
             return Err(self.too_deep(place));
@@ -249,7 +249,7 @@ impl Builder<'_> {
             Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => {
                 return Ok(Kind::String(text.to_owned()));
             }
-            Some(_) => return Err(self.problem(place.clone(), tags_are_refused(tag))),
+            Some(_) => return Err(self.problem(place.clone(), TAGS_ARE_REFUSED.to_owned())),
         }
         Ok(match text {
             "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
@@ -257,7 +257,7 @@ impl Builder<'_> {
             "false" | "False" | "FALSE" => Kind::Bool(false),
             _ => match serde_yaml::Number::from_str(text) {
                 Ok(number) => Kind::Number(json_number(&number).ok_or_else(|| {
-                    self.problem(place.clone(), format!("`{text}` is not a number a configuration can use"))
+                    self.problem(place.clone(), "infinity and NaN mean nothing here; quote a text".to_owned())
                 })?),
                 Err(_) => Kind::String(text.to_owned()),
             },
@@ -319,10 +319,8 @@ fn path(frames: &[Frame]) -> String {
     path
 }
 
-fn tags_are_refused(tag: Option<&Tag>) -> String {
-    let tag = tag.map_or_else(String::new, |tag| format!("{}{}", tag.handle, tag.suffix));
-    format!("tag `{tag}` means nothing here; remove it")
-}
+/// Does not quote the tag: a password that starts with `!` and is not quoted is one.
+const TAGS_ARE_REFUSED: &str = "tags (`!name`) mean nothing here; quote a text that starts with `!`";
 
 /// `None` for infinities and NaN.
 fn json_number(number: &serde_yaml::Number) -> Option<serde_json::Number> {

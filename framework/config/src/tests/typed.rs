@@ -140,7 +140,7 @@ fn an_absent_section_reads_as_an_empty_map() {
     );
     let problems = Section::empty("it").read::<Retry>().expect_err("attempts are needed");
     expect!["it: missing key `attempts`"].assert_eq(&problems.to_string());
-    check::<BTreeMap<String, u8>>("", expect!["main.yaml:1:1: it: expected a map, found nothing"]);
+    check::<BTreeMap<String, u8>>("", expect!["{}"]);
 }
 
 #[test]
