@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Metadata};
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -43,6 +44,10 @@ pub struct Logging {
 
 pub(crate) struct Shared {
     clock: fn() -> SystemTime,
+    /// Does nothing but exist. While a process has a single dispatcher, `tracing` asks the default of whichever
+    /// thread meets a call site first, and one outside the service would switch that call site off for good.
+    /// With a second dispatcher it asks all of them.
+    _second_dispatch: Dispatch,
     loggers: OnceLock<Loggers>,
     kept: Mutex<Kept>,
     recent: Mutex<Recent>,
@@ -71,6 +76,7 @@ impl Logging {
     pub(crate) fn with_clock(clock: fn() -> SystemTime) -> Logging {
         let shared = Arc::new(Shared {
             clock,
+            _second_dispatch: Dispatch::new(NoSubscriber::new()),
             loggers: OnceLock::new(),
             kept: Mutex::default(),
             recent: Mutex::default(),
@@ -102,7 +108,7 @@ impl Logging {
     pub(crate) fn install(&self, by_name: BTreeMap<String, Arc<Logger>>) -> Result<(), LoggingError> {
         let default = by_name.get(DEFAULT_LOGGER).map(Arc::clone).ok_or(LoggingError::DefaultMissing)?;
         self.shared.install(Loggers { default, by_name })?;
-        tracing::callsite::rebuild_interest_cache();
+        levels_changed();
         Ok(())
     }
 
@@ -135,7 +141,7 @@ impl Logging {
     /// When there is no such logger.
     pub fn set_level(&self, logger: &str, level: Option<Level>) -> Result<(), LoggingError> {
         self.find(logger)?.set_level(level);
-        tracing::callsite::rebuild_interest_cache();
+        levels_changed();
         Ok(())
     }
 
@@ -183,6 +189,14 @@ impl Logging {
             configured: self.loggers(),
         })
     }
+}
+
+/// Makes `tracing` ask for the highest level again. Its answer is one number for the whole process, and of two
+/// threads that compute it at once the slower one may store what is no longer true: hence the lock.
+fn levels_changed() {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    tracing::callsite::rebuild_interest_cache();
 }
 
 impl Default for Logging {
