@@ -142,3 +142,6 @@ fn max_fds() -> Option<f64> {
     let limits = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     limits.split_ascii_whitespace().next()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;
