@@ -253,9 +253,13 @@ impl Lifecycle {
         unfinished.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The output of `future`, or `None` when the stop is forced meanwhile.
+    /// The output of `future`, or `None` when it is not ready and the stop is forced.
     async fn or_forced<F: Future>(&self, future: F) -> Option<F::Output> {
-        self.registry.service.force_requested().run_until_cancelled(future).await
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            () = self.registry.service.force_requested().cancelled() => None,
+        }
     }
 
     fn all(&self) -> Vec<usize> {

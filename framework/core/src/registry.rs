@@ -110,7 +110,8 @@ impl Registry {
         let mut state = self.slots[requested].state.subscribe();
         let loaded = tokio::select! {
             biased;
-            state = state.wait_for(|state| !matches!(state, SlotState::Loading)) => {
+            // Not woken by a failure: the failed component itself is to be reported first, and then cancels all.
+            state = state.wait_for(|state| matches!(state, SlotState::Loaded(_))) => {
                 state.ok().and_then(|state| state.component().cloned())
             }
             () = self.cancelled.cancelled() => None,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tracing::Dispatch;
 
+use crate::processor::Ending;
 use crate::{TaskProcessor, panics};
 
 /// Linux cuts thread names to this many bytes.
@@ -109,15 +110,20 @@ impl Engine {
 
     /// Cancels what still runs and joins the threads, all within `timeout`.
     ///
-    /// Returns the processors that had live tasks at the call, with the names of those tasks.
+    /// Returns the processors that had live tasks at the call, and blocking calls still running at the end of
+    /// `timeout`, by name.
     #[must_use]
     pub fn shutdown(self, timeout: Duration) -> Vec<Unfinished> {
         let deadline = Instant::now() + timeout;
-        let unfinished = self.runtimes.iter().filter_map(|(processor, _)| processor.unfinished()).collect();
-        for (_, runtime) in self.runtimes {
+        let cancelled: Vec<_> =
+            self.runtimes.iter().map(|(processor, _)| processor.live(Ending::Cancellable)).collect();
+        let join = |((processor, runtime), mut tasks): ((TaskProcessor, Runtime), Vec<_>)| {
             runtime.shutdown_timeout(deadline.saturating_duration_since(Instant::now()));
-        }
-        unfinished
+            tasks.extend(processor.live(Ending::Blocking));
+            Unfinished { task_processor: processor.name().to_owned(), tasks }
+        };
+        let unfinished = self.runtimes.into_iter().zip(cancelled).map(join);
+        unfinished.filter(|unfinished| !unfinished.tasks.is_empty()).collect()
     }
 }
 

@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error};
 
-use crate::engine::Unfinished;
 use crate::stats::{TaskCounts, TaskStats};
 use crate::{Task, TaskError, TaskProcessorSpec, panics};
 
@@ -36,7 +35,16 @@ struct Inner {
     spec: TaskProcessorSpec,
     handle: Handle,
     stats: TaskStats,
-    live: Mutex<BTreeMap<Cow<'static, str>, usize>>,
+    live: Mutex<BTreeMap<(Ending, Cow<'static, str>), usize>>,
+}
+
+/// How a task can be made to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ending {
+    /// At its next suspension point.
+    Cancellable,
+    /// Only by itself: it blocks a thread.
+    Blocking,
 }
 
 impl TaskProcessor {
@@ -89,7 +97,7 @@ impl TaskProcessor {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let supervised = self.begin(task_name.into());
+        let supervised = self.begin(Ending::Blocking, task_name.into());
         let span = Span::current();
         let call = move || {
             supervised.started();
@@ -114,11 +122,11 @@ impl TaskProcessor {
         &self.inner.stats
     }
 
-    /// Its live tasks by name, or `None` when it is idle.
-    pub(crate) fn unfinished(&self) -> Option<Unfinished> {
+    /// Its live tasks by name, with how many there are of each.
+    pub(crate) fn live(&self, ending: Ending) -> Vec<(String, usize)> {
         let live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let tasks: Vec<_> = live.iter().map(|(name, count)| (name.to_string(), *count)).collect();
-        (!tasks.is_empty()).then(|| Unfinished { task_processor: self.name().to_owned(), tasks })
+        let chosen = live.iter().filter(|((of, _), _)| *of == ending);
+        chosen.map(|((_, name), count)| (name.to_string(), *count)).collect()
     }
 
     fn spawn_supervised<F, T>(&self, task_name: Cow<'static, str>, future: F) -> Task<T>
@@ -126,7 +134,7 @@ impl TaskProcessor {
         F: Future<Output = Result<T, TaskError>> + Send + 'static,
         T: Send + 'static,
     {
-        let supervised = self.begin(task_name);
+        let supervised = self.begin(Ending::Cancellable, task_name);
         let future = async move {
             supervised.started();
             let outcome = AssertUnwindSafe(future).catch_unwind().await;
@@ -135,19 +143,20 @@ impl TaskProcessor {
         Task { join: self.inner.handle.spawn(future.instrument(Span::current())) }
     }
 
-    fn begin(&self, task_name: Cow<'static, str>) -> Supervised {
+    fn begin(&self, ending: Ending, task_name: Cow<'static, str>) -> Supervised {
         self.inner.stats.created.inc();
+        let key = (ending, task_name);
         let mut live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
-        *live.entry(task_name.clone()).or_default() += 1;
+        *live.entry(key.clone()).or_default() += 1;
         drop(live);
-        Supervised { processor: self.clone(), task_name, spawned: Instant::now(), ended: false }
+        Supervised { processor: self.clone(), key, spawned: Instant::now(), ended: false }
     }
 }
 
 /// Follows one task from spawning to its end, whichever way it ends.
 struct Supervised {
     processor: TaskProcessor,
-    task_name: Cow<'static, str>,
+    key: (Ending, Cow<'static, str>),
     spawned: Instant,
     ended: bool,
 }
@@ -171,7 +180,7 @@ impl Supervised {
                 stats.panicked.inc();
                 let (message, location) = panics::take(payload.as_ref());
                 error!(
-                    task = %self.task_name,
+                    task = %self.key.1,
                     task_processor = self.processor.name(),
                     location,
                     panic = message,
@@ -189,10 +198,10 @@ impl Drop for Supervised {
             self.processor.stats().cancelled.inc();
         }
         let mut live = self.processor.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = live.get_mut(&self.task_name) {
+        if let Some(count) = live.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                live.remove(&self.task_name);
+                live.remove(&self.key);
             }
         }
     }

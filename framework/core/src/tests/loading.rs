@@ -37,26 +37,25 @@ fn a_missing_component_is_named_with_the_chain_and_what_is_registered() {
     let ready = Arc::clone(&waits);
     let script = Script::default()
         .load("a", move |cx| {
-            ready.notify_one();
-            async move { cx.find::<Probe>("b").await.map(drop) }
+            let ready = Arc::clone(&ready);
+            async move {
+                // Polled in this order: `a` waits by the time it says so.
+                let (found, ()) = tokio::join!(cx.find::<Probe>("b"), async { ready.notify_one() });
+                found.map(drop)
+            }
         })
         .load("b", move |cx| {
             let waits = Arc::clone(&waits);
             async move {
                 waits.notified().await;
-                // `a` notifies just before it begins to wait.
-                for _ in 0..100 {
-                    tokio::task::yield_now().await;
-                }
                 cx.find::<Probe>("kafka-producer").await.map(drop)
             }
         });
     check_failure(
         script,
         &["a", "b"],
-        expect![
-            "cannot start `b`: needs `kafka-producer`, which is not registered; registered: `a`, `b`, `logging`; needed by `a` -> `b`"
-        ],
+        expect![[r#"
+cannot start `b`: needs `kafka-producer`, which is not registered; registered: `a`, `b`, `logging`; needed by `a` -> `b`"#]],
     );
 }
 
@@ -78,7 +77,8 @@ fn asking_for_oneself_is_a_cycle() {
     check_failure(
         Script::default().needs("a", &["a"]),
         &["a"],
-        expect!["cannot start: dependency cycle `a` -> `a`"],
+        expect![[r#"
+cannot start: dependency cycle `a` -> `a`"#]],
     );
 }
 
@@ -89,9 +89,8 @@ fn a_component_of_another_type_is_refused_by_both_names() {
     check_failure(
         script,
         &["a", "b"],
-        expect![
-            "cannot start `a`: needs `b` as a `mainspring_core::logging::LoggingComponent`, but it is a `mainspring_core::tests::support::Probe`"
-        ],
+        expect![[r#"
+cannot start `a`: needs `b` as a `mainspring_core::logging::LoggingComponent`, but it is a `mainspring_core::tests::support::Probe`"#]],
     );
 }
 
@@ -102,7 +101,12 @@ fn an_error_of_the_component_itself_is_reported_with_its_causes() {
         port.map_err(|source| Error { source })?;
         Ok(())
     });
-    check_failure(script, &["a"], expect!["cannot start `a`: no port: invalid digit found in string"]);
+    check_failure(
+        script,
+        &["a"],
+        expect![[r#"
+cannot start `a`: no port: invalid digit found in string"#]],
+    );
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -117,14 +121,20 @@ fn an_unknown_task_processor_is_refused_with_those_declared() {
     check_failure(
         script,
         &["a"],
-        expect!["cannot start `a`: unknown task processor `fast`; declared: `main-task-processor`"],
+        expect![[r#"
+cannot start `a`: unknown task processor `fast`; declared: `main-task-processor`"#]],
     );
 }
 
 #[test]
 fn a_panic_in_load_is_a_failed_load() {
     let script = Script::default().load("a", |_| async { panic!("out of luck") });
-    check_failure(script, &["a", "b"], expect!["cannot start `a`: task panicked: out of luck"]);
+    check_failure(
+        script,
+        &["a", "b"],
+        expect![[r#"
+cannot start `a`: task panicked: out of luck"#]],
+    );
 }
 
 #[test]
@@ -138,17 +148,24 @@ fn a_failed_load_cancels_the_others_and_unloads_those_loaded_in_reverse() {
     let script = Script::default().needs("b", &["a"]);
     let journal = script.journal.clone();
     let in_load = journal.clone();
+    let hangs = Arc::new(tokio::sync::Notify::new());
+    let hanging = Arc::clone(&hangs);
     let script = script
         .load("hanging", move |_| {
             let dropped = Dropped(in_load.clone());
+            hanging.notify_one();
             async move {
                 let _dropped = dropped;
                 std::future::pending().await
             }
         })
-        .load("failing", |cx| async move {
-            cx.find::<Probe>("b").await?;
-            Err(LoadError::message("disk full"))
+        .load("failing", move |cx| {
+            let hangs = Arc::clone(&hangs);
+            async move {
+                cx.find::<Probe>("b").await?;
+                hangs.notified().await;
+                Err(LoadError::message("disk full"))
+            }
         });
     let error = script.run(&["a", "b", "failing", "hanging"]).unwrap_err();
     assert_eq!(error.to_string(), "cannot start `failing`: disk full");
@@ -199,9 +216,8 @@ fn finding_is_refused_once_a_component_is_loaded() {
     check_failure(
         script,
         &["a", "b"],
-        expect![
-            "cannot start `a`: on_all_components_loaded: asked for `b` after loading; components are found in `load`"
-        ],
+        expect![[r#"
+cannot start `a`: on_all_components_loaded: asked for `b` after loading; components are found in `load`"#]],
     );
 }
 

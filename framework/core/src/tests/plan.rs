@@ -8,8 +8,9 @@ use serde::Deserialize;
 use super::support::{Probe, checked, config};
 use crate::{Component, ComponentContext, ComponentList, ConfigMode, LoadError, NoConfig, ServiceOutline};
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "`batch` is there to be checked, not to be used")]
 struct WorkerConfig {
     /// Where it runs.
     task_processor: String,
@@ -72,12 +73,12 @@ fn all_problems_of_all_components_are_reported_at_once() {
         "        worker: {task_processor: main-task-procesor, batch: 1, source: prob}\n        prob: {}\n        probe: {x: 1}\n        optional: {load-enabled: 3}\n",
         "    extra: 1\n",
         expect![[r#"
-            test.yaml:5:5: extra: unknown key `extra`; known keys: `component_stop_timeout`, `components`, `default_task_processor`, `graceful_shutdown_interval`, `load_report_interval`, `load_timeout`, `task_processors`
+            test.yaml:5:5: unknown key `extra`; known keys: `component_stop_timeout`, `components`, `default_task_processor`, `graceful_shutdown_interval`, `load_report_interval`, `load_timeout`, `task_processors`
             test.yaml:8:34: worker.task_processor: unknown task processor `main-task-procesor`; did you mean `main-task-processor`?
-            test.yaml:8:74: worker.source: unknown component `prob`; did you mean `probe`?
+            test.yaml:8:72: worker.source: unknown component `prob`; did you mean `probe`?
             test.yaml:9:9: prob: this component is not registered in code; did you mean `probe`?
-            test.yaml:10:17: probe.x: unknown key `x`; this section takes no keys
-            test.yaml:11:33: optional.load-enabled: expected `true` or `false`"#]],
+            test.yaml:10:17: probe: unknown key `x`; there are no keys here
+            test.yaml:11:34: optional.load-enabled: expected `true` or `false`"#]],
     );
 }
 
@@ -87,7 +88,7 @@ fn a_registered_component_without_its_section_is_an_error() {
         "        worker: {task_processor: main-task-processor, batch: 1}\n",
         "",
         expect![
-            "test.yaml:6:5: components: component `probe` is registered in code but has no section here; declare it, or switch it off with `probe: {load-enabled: false}`"
+            "test.yaml:6:9: components: component `probe` is registered in code but has no section here; declare it, or switch it off with `probe: {load-enabled: false}`"
         ],
     );
 }
@@ -103,7 +104,7 @@ fn a_component_that_is_switched_off_counts_as_absent_and_is_not_read() {
         "        worker: {task_processor: main-task-processor, batch: 1, source: probe}\n        probe: {load-enabled: false}\n",
         "",
         expect![
-            "test.yaml:7:74: worker.source: unknown component `probe`; declared: `logging`, `optional`, `worker`"
+            "test.yaml:7:73: worker.source: unknown component `probe`; declared: `logging`, `optional`, `worker`"
         ],
     );
 }
@@ -113,7 +114,9 @@ fn a_name_registered_twice_is_an_error() {
     let list = list().append::<Worker>("probe");
     let text = config("        worker: {load-enabled: false}\n        probe: {load-enabled: false}\n", "");
     let problems = checked(&list, &text, Default::default()).unwrap_err();
-    expect!["test.yaml:1:1: component `probe` is registered twice in code"].assert_eq(&problems.to_string());
+    expect![[r#"
+test.yaml:1:1: component `probe` is registered twice in code"#]]
+    .assert_eq(&problems.to_string());
 }
 
 #[test]
@@ -121,16 +124,18 @@ fn the_root_takes_its_two_keys_only() {
     let text = config("        worker: {load-enabled: false}\n        probe:\n", "");
     let problems =
         checked(&list(), &format!("{text}component_manager: {{}}\n"), Default::default()).unwrap_err();
-    expect!["test.yaml:9:1: unknown key `component_manager`; did you mean `components_manager`?"]
-        .assert_eq(&problems.to_string());
+    expect![[r#"
+test.yaml:9:1: unknown key `component_manager`; did you mean `components_manager`?"#]]
+    .assert_eq(&problems.to_string());
     let problems = checked(
         &list(),
         "config_vars: vars.yaml\n",
         mainspring_config::FakeSurroundings::default().with_file("vars.yaml", "{}"),
     )
     .unwrap_err();
-    expect!["test.yaml:1:1: missing key `components_manager`, the mapping that declares a service"]
-        .assert_eq(&problems.to_string());
+    expect![[r#"
+test.yaml:1:1: missing key `components_manager`, the mapping that declares a service"#]]
+    .assert_eq(&problems.to_string());
 }
 
 #[test]
@@ -144,7 +149,8 @@ fn task_processors_are_checked() {
     components: {}
 ";
     let problems = checked(&ComponentList::new(), text, Default::default()).unwrap_err();
-    expect!["test.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer of at least 1, found `0`"]
+    expect![[r#"
+test.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer of at least 1, found `0`"#]]
         .assert_eq(&problems.to_string());
     let text = text.replace("worker_threads: 0", "worker_threads: 1");
     let problems = checked(&ComponentList::new(), &text, Default::default()).unwrap_err();

@@ -123,7 +123,7 @@ impl Script {
     pub(super) fn run(self, names: &[&str]) -> Result<StopReport, ServiceError> {
         let service = self.service(names, "");
         let handle = service.handle();
-        let stopper = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let stop = scope.spawn(move || {
                 block_on(async {
                     handle.reached(crate::Phase::Running).await;
@@ -133,8 +133,7 @@ impl Script {
             let outcome = service.run();
             stop.join().expect("the stopper does not panic");
             outcome
-        });
-        stopper
+        })
     }
 }
 
