@@ -18,7 +18,7 @@ fn graphs() -> impl Strategy<Value = (Vec<String>, Vec<Vec<usize>>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn a_thousand_components_load_and_stop_in_dependency_order((names, dependencies) in graphs()) {
