@@ -1,0 +1,146 @@
+//! The component `server`: owns the listeners and their routes.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use mainspring_config::Violation;
+use mainspring_core::{Component, ComponentContext, LoadError, ServiceOutline};
+use mainspring_engine::TaskProcessor;
+use mainspring_logging::Level;
+use mainspring_metrics::{MetricsScope, Registration};
+
+use crate::config::{ListenerHandlerDefaults, ServerConfig};
+use crate::events::{self, RouteEvents, show_in_userver_view};
+use crate::listener::Listener;
+use crate::options::ListenerKind;
+use crate::pipeline::{Endpoint, Observe, Pipeline};
+use crate::routes::RouteTable;
+use crate::{HandlerError, Request, Response};
+
+/// The listeners of a service.
+///
+/// The monitor listener answers as soon as this component is loaded; the main one once all components are. When
+/// the service stops the main listener closes first and requests under way are answered to their end; the monitor
+/// listener closes when every component that uses it has stopped.
+pub struct ServerComponent {
+    main: Listen,
+    monitor: Option<Listen>,
+    _metrics: MetricsScope,
+    _in_userver_view: Registration,
+}
+
+/// A listener with what its handlers use by default.
+pub(crate) struct Listen {
+    listener: Listener,
+    defaults: ListenerHandlerDefaults,
+}
+
+impl Listen {
+    pub(crate) fn routes(&self) -> &Arc<RouteTable> {
+        self.listener.routes()
+    }
+
+    pub(crate) fn processor(&self) -> &TaskProcessor {
+        self.listener.processor()
+    }
+
+    pub(crate) fn defaults(&self) -> &ListenerHandlerDefaults {
+        &self.defaults
+    }
+}
+
+impl ServerComponent {
+    /// Where the main listener is, with the port that was given to it if the configuration says 0.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.main.listener.local_addr()
+    }
+
+    /// Where the monitor listener is; `None` when none is configured.
+    #[must_use]
+    pub fn monitor_addr(&self) -> Option<SocketAddr> {
+        self.monitor.as_ref().map(|monitor| monitor.listener.local_addr())
+    }
+
+    pub(crate) fn listen(&self, kind: ListenerKind) -> Option<&Listen> {
+        match kind {
+            ListenerKind::Main => Some(&self.main),
+            ListenerKind::Monitor => self.monitor.as_ref(),
+        }
+    }
+}
+
+impl Component for ServerComponent {
+    const DEFAULT_NAME: &'static str = "server";
+    type Config = ServerConfig;
+
+    fn validate(config: &ServerConfig, service: &ServiceOutline) -> Vec<Violation> {
+        config.violations(service)
+    }
+
+    async fn load(config: ServerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        let metrics = MetricsScope::new(cx.metrics(), cx.name());
+        let unrouted = RouteEvents::new(cx, "", Level::Info);
+        let listen = |kind, config: &crate::ListenerConfig| {
+            let refuse = |refusal| {
+                let observe = Observe { events: Arc::clone(&unrouted) };
+                Pipeline::new(vec![Box::new(observe)], Box::new(refusal))
+            };
+            let routes = RouteTable::new(refuse(Refusal::NotFound), refuse(Refusal::MethodNotAllowed));
+            let listener = Listener::bind(cx, kind, config, routes, &metrics)?;
+            Ok::<_, LoadError>(Listen { listener, defaults: config.handler_defaults.clone() })
+        };
+        let main = listen(ListenerKind::Main, &config.listener)?;
+        let monitor = config.listener_monitor.as_ref().map(|config| listen(ListenerKind::Monitor, config));
+        let monitor = monitor.transpose()?;
+        match &monitor {
+            Some(monitor) => monitor.listener.serve().await?,
+            None => events::no_monitor_listener(),
+        }
+        let in_userver_view = show_in_userver_view(cx, &unrouted);
+        Ok(Self { main, monitor, _metrics: metrics, _in_userver_view: in_userver_view })
+    }
+
+    async fn on_all_components_loaded(&self) -> Result<(), LoadError> {
+        self.main.listener.serve().await
+    }
+
+    async fn on_all_components_are_stopping(&self) {
+        self.main.listener.drain().await;
+    }
+
+    async fn stop(&self) {
+        self.main.listener.drain().await;
+        if let Some(monitor) = &self.monitor {
+            monitor.listener.drain().await;
+        }
+    }
+}
+
+impl fmt::Debug for ServerComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerComponent")
+            .field("local_addr", &self.local_addr())
+            .field("monitor_addr", &self.monitor_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answers what no handler answers.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    NotFound,
+    MethodNotAllowed,
+}
+
+impl Endpoint for Refusal {
+    fn call(&self, _request: Request) -> BoxFuture<'_, Response> {
+        let error = match self {
+            Self::NotFound => HandlerError::not_found("Not Found"),
+            Self::MethodNotAllowed => HandlerError::method_not_allowed("Method Not Allowed"),
+        };
+        Box::pin(std::future::ready(error.into_response()))
+    }
+}

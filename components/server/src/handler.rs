@@ -1,0 +1,71 @@
+//! What the two forms of handler components share: registering a route from options and defaults.
+
+use std::sync::Arc;
+
+use mainspring_core::{Component, ComponentContext, LoadError};
+use mainspring_metrics::Registration;
+
+use crate::events::{RouteEvents, show_in_userver_view};
+use crate::options::{LastSegment, ListenerKind, Resolved};
+use crate::pipeline::{BodyLimit, Endpoint, Isolate, Observe, Pipeline};
+use crate::routes::{Route, RouteGuard};
+use crate::{HandlerDefaults, HandlerOptions, ServerComponent};
+
+/// A handler at its place; dropping it takes the handler away.
+#[derive(Debug)]
+#[must_use = "the handler is taken away when this is dropped"]
+pub(crate) struct Placed {
+    _route: RouteGuard,
+    _in_userver_view: Registration,
+}
+
+/// Puts `endpoint` where the options say.
+///
+/// `None` when that is the monitor listener, the service has none, and nobody has asked for this handler in the
+/// configuration.
+pub(crate) async fn place(
+    cx: &ComponentContext,
+    options: &HandlerOptions,
+    defaults: HandlerDefaults,
+    endpoint: Box<dyn Endpoint>,
+) -> Result<Option<Placed>, LoadError> {
+    let Resolved { path, methods, log_level, listener } =
+        options.resolve(defaults).expect("the options are right: checked in `validate`");
+    let server = cx.find::<ServerComponent>(ServerComponent::DEFAULT_NAME).await?;
+    let Some(listen) = server.listen(listener) else {
+        return absent(listener, options);
+    };
+    let processor = match &options.task_processor {
+        Some(name) => cx.task_processor(name)?,
+        None => listen.processor().clone(),
+    };
+    let bytes_max = options.max_request_size.unwrap_or(listen.defaults().max_request_size).as_usize();
+    let events = RouteEvents::new(cx, &path.to_string(), log_level);
+    let in_userver_view = show_in_userver_view(cx, &events);
+    let pipeline = Pipeline::new(
+        vec![
+            Box::new(Observe { events: Arc::clone(&events) }),
+            Box::new(Isolate { cx: cx.clone(), processor }),
+            Box::new(BodyLimit { bytes_max, events }),
+        ],
+        endpoint,
+    );
+    let patterns = match defaults.last_segment {
+        LastSegment::Required => vec![path.pattern().to_owned()],
+        LastSegment::Optional => path.patterns_without_last(),
+    };
+    let route = Route { component: cx.name().to_owned(), patterns, methods, pipeline };
+    let route = listen.routes().register(route)?;
+    Ok(Some(Placed { _route: route, _in_userver_view: in_userver_view }))
+}
+
+fn absent(listener: ListenerKind, options: &HandlerOptions) -> Result<Option<Placed>, LoadError> {
+    if options.is_untouched() {
+        return Ok(None);
+    }
+    Err(LoadError::message(format!(
+        "it answers on `{key}`, which `{server}` does not have; declare `{server}.{key}`",
+        key = listener.key(),
+        server = ServerComponent::DEFAULT_NAME
+    )))
+}

@@ -1,0 +1,206 @@
+//! The options that every handler has, and how its section is put together from them and its own.
+
+use mainspring_config::{ByteSize, Violation};
+use mainspring_core::{ConfigMode, ServiceOutline};
+use mainspring_logging::Level;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::Methods;
+use crate::path::PathTemplate;
+
+/// Options of every handler component.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct HandlerOptions {
+    /// Where it answers: `/orders`, `/orders/{id}` with a name for one segment, `/files/*` for all below.
+    /// Plain segments win over names, names over `*`.
+    pub path: Option<String>,
+    /// The methods it answers, as a list or as text with commas: `GET,POST`. `GET` answers `HEAD` too.
+    pub method: Option<Methods>,
+    /// Task processor that it runs on; default that of its listener.
+    pub task_processor: Option<String>,
+    /// Largest body of a request; a larger one is answered with 413. Size such as `64KiB`; default that of its
+    /// listener.
+    pub max_request_size: Option<ByteSize>,
+    /// Level of the line that each request leaves in the log; default `info`. Answers from 400 are logged at
+    /// least at `warning`, from 500 at `error`; `none` silences them all.
+    #[serde(rename = "log-level")]
+    pub log_level: Option<Level>,
+    /// Whether it answers on `listener-monitor` and not on `listener`.
+    #[serde(rename = "monitor-handler")]
+    pub monitor_handler: Option<bool>,
+}
+
+/// The section of a handler component: [`HandlerOptions`] and the handler's own keys side by side.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct HandlerConfig<C> {
+    /// What every handler has.
+    #[serde(flatten)]
+    pub options: HandlerOptions,
+    /// What this one has.
+    #[serde(flatten)]
+    pub own: C,
+}
+
+/// What a handler uses where its section says nothing; a constant of its type.
+///
+/// With a path and a method here, the section may be missing altogether.
+#[derive(Debug, Clone, Copy)]
+pub struct HandlerDefaults {
+    path: Option<&'static str>,
+    method: Option<&'static str>,
+    log_level: Level,
+    listener: ListenerKind,
+    pub(crate) last_segment: LastSegment,
+}
+
+/// Which of the two listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListenerKind {
+    Main,
+    Monitor,
+}
+
+impl ListenerKind {
+    /// Value of the label `listener`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Monitor => "monitor",
+        }
+    }
+
+    /// Its key in the section of `server`.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Main => "listener",
+            Self::Monitor => "listener-monitor",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastSegment {
+    Required,
+    Optional,
+}
+
+impl HandlerDefaults {
+    /// Nothing but what every handler has: on the main listener, logged at `info`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            path: None,
+            method: None,
+            log_level: Level::Info,
+            listener: ListenerKind::Main,
+            last_segment: LastSegment::Required,
+        }
+    }
+
+    /// With a path.
+    #[must_use]
+    pub const fn with_path(mut self, path: &'static str) -> Self {
+        self.path = Some(path);
+        self
+    }
+
+    /// With methods, separated by commas.
+    #[must_use]
+    pub const fn with_method(mut self, method: &'static str) -> Self {
+        self.method = Some(method);
+        self
+    }
+
+    /// With another level for the line of each request.
+    #[must_use]
+    pub const fn with_log_level(mut self, level: Level) -> Self {
+        self.log_level = level;
+        self
+    }
+
+    /// On the monitor listener.
+    #[must_use]
+    pub const fn on_monitor(mut self) -> Self {
+        self.listener = ListenerKind::Monitor;
+        self
+    }
+
+    /// Also at its path without the last segment, whichever path that is.
+    #[must_use]
+    pub const fn with_optional_last_segment(mut self) -> Self {
+        self.last_segment = LastSegment::Optional;
+        self
+    }
+
+    pub(crate) const fn config_mode(self) -> ConfigMode {
+        match (self.path, self.method) {
+            (Some(_), Some(_)) => ConfigMode::NotRequired,
+            _ => ConfigMode::Required,
+        }
+    }
+}
+
+impl Default for HandlerDefaults {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Options with the defaults filled in.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) path: PathTemplate,
+    pub(crate) methods: Methods,
+    pub(crate) log_level: Level,
+    pub(crate) listener: ListenerKind,
+}
+
+impl HandlerOptions {
+    /// The options with `defaults` filled in, or everything that is wrong with them.
+    pub(crate) fn resolve(&self, defaults: HandlerDefaults) -> Result<Resolved, Vec<Violation>> {
+        let path = match self.path.as_deref().or(defaults.path) {
+            Some(path) => PathTemplate::parse(path).map_err(|problem| Violation::new("path", problem)),
+            None => {
+                Err(Violation::new("", "missing key `path`, where the handler answers, such as `/orders`"))
+            }
+        };
+        let methods = match (&self.method, defaults.method) {
+            (Some(methods), _) => Ok(methods.clone()),
+            (None, Some(text)) => text.parse().map_err(|problem| Violation::new("method", problem)),
+            (None, None) => {
+                Err(Violation::new("", "missing key `method`, what the handler answers, such as `GET,POST`"))
+            }
+        };
+        let (path, methods) = match (path, methods) {
+            (Ok(path), Ok(methods)) => (path, methods),
+            (path, methods) => return Err([path.err(), methods.err()].into_iter().flatten().collect()),
+        };
+        let listener = match self.monitor_handler {
+            None => defaults.listener,
+            Some(true) => ListenerKind::Monitor,
+            Some(false) => ListenerKind::Main,
+        };
+        Ok(Resolved { path, methods, log_level: self.log_level.unwrap_or(defaults.log_level), listener })
+    }
+
+    pub(crate) fn violations(&self, defaults: HandlerDefaults, service: &ServiceOutline) -> Vec<Violation> {
+        let mut violations = self.resolve(defaults).err().unwrap_or_default();
+        let processor = self.task_processor.as_deref();
+        violations.extend(processor.and_then(|name| service.check_task_processor("task_processor", name)));
+        violations
+    }
+
+    /// Whether the configuration says anything of it.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let Self { path, method, task_processor, max_request_size, log_level, monitor_handler } = self;
+        path.is_none()
+            && method.is_none()
+            && task_processor.is_none()
+            && max_request_size.is_none()
+            && log_level.is_none()
+            && monitor_handler.is_none()
+    }
+}

@@ -1,0 +1,1 @@
+//! Facts about the parts that need no service around them.
