@@ -38,8 +38,9 @@ pub use mainspring_server as server;
 
 /// What a service's source files usually need.
 pub mod prelude {
+    pub use crate::config::Violation;
     pub use crate::{
         CommonComponents, Component, ComponentContext, ComponentList, ConfigMode, Health, LoadError, NoConfig,
-        daemon_main,
+        ServiceOutline, daemon_main,
     };
 }

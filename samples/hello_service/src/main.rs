@@ -1,2 +1,5 @@
-//! One HTTP handler component.
-fn main() {}
+//! One HTTP handler component: `POST /hello` with `{"name": "you"}`.
+
+fn main() -> std::process::ExitCode {
+    mainspring::daemon_main(hello_service::app())
+}
