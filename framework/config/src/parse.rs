@@ -2,7 +2,8 @@
 //!
 //! `saphyr-parser` finds the structure and the places, `serde_yaml` decides what a plain scalar means, so `0x10` is a
 //! number and `yes` a string, as for every other user of `serde_yaml`. Anchors, aliases and merge keys (`<<`) work;
-//! places inside an anchor point at the anchor. Problems quote keys but no values, which may be secrets. Everything is bounded, so that no text can make the reader hang.
+//! places inside an anchor point at the anchor. Problems quote keys but no values, which may be secrets. Everything is
+//! bounded, so that no text can make the reader hang.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -117,8 +118,11 @@ impl Builder<'_> {
                 } else {
                     let plain = style == ScalarStyle::Plain;
                     // An absent value stands nowhere; the parser says "before the next token", which may be lines off.
-                    let place =
-                        if plain && text.is_empty() { self.key_place().unwrap_or(place) } else { place };
+                    let place = if plain && text.is_empty() && tag.is_none() {
+                        self.key_place().unwrap_or(place)
+                    } else {
+                        place
+                    };
                     let kind = self.scalar(&text, plain, tag.as_deref(), &place)?;
                     self.spend(1, &place)?;
                     self.value(Arc::new(Node::new(kind, Some(place))), anchor)

@@ -82,7 +82,10 @@ fn syntax_errors_have_a_place() {
 #[test]
 fn what_has_no_meaning_here_is_refused() {
     check("a: 1\n---\nb: 2\n", expect!["main.yaml:2:1: expected one document, found a second one"]);
-    check("a: !thing {b: 1}", expect!["main.yaml:1:4: a: tags (`!name`) mean nothing here; quote a text that starts with `!`"]);
+    check(
+        "a: !thing {b: 1}",
+        expect!["main.yaml:1:4: a: tags (`!name`) mean nothing here; quote a text that starts with `!`"],
+    );
     check(
         "? [a, b]\n: 1",
         expect!["main.yaml:1:3: expected a plain or quoted string as key, found a list, a map or an alias"],
