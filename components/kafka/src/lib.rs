@@ -1,1 +1,15 @@
 //! Kafka producer and consumer components over librdkafka.
+//!
+//! [`KafkaProducerComponent`] sends records without copying their payloads and resolves each send with the broker's
+//! answer. [`KafkaEmbeddedComponent`] hosts brokers in this process, for a first run and for tests. Both kinds of client
+//! are driven by events: a client that has nothing to do costs nothing.
+//!
+//! Raw librdkafka stays below, in `mainspring-kafka-ffi`; no type of it is part of this interface.
+
+mod client;
+mod consumer;
+mod embedded;
+mod producer;
+
+pub use crate::client::{CommonConfig, SaslMechanism, SecurityProtocol};
+pub use crate::embedded::{EmbeddedConfig, KafkaEmbeddedComponent};

@@ -1,0 +1,14 @@
+//! What producer and consumer share: connection settings, librdkafka's events and statistics.
+
+mod config;
+mod connection;
+mod events;
+mod state;
+mod statistics;
+
+pub use crate::client::config::{CommonConfig, SaslMechanism, SecurityProtocol};
+pub(crate) use crate::client::config::TypedOption;
+pub(crate) use crate::client::connection::Connection;
+pub(crate) use crate::client::events::log_at;
+pub(crate) use crate::client::state::{ClientState, Role};
+pub(crate) use crate::client::statistics::Statistics;

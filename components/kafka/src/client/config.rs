@@ -1,0 +1,299 @@
+//! The options that both kinds of client have, and their way into librdkafka's property table.
+
+use std::collections::BTreeMap;
+
+use mainspring_config::{HumanDuration, Violation};
+use mainspring_kafka_ffi::{self as ffi, ClientConfig, ConfigError};
+use mainspring_logging::Level;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::client::connection::Connection;
+
+/// Where librdkafka's metadata intervals end.
+const METADATA_INTERVAL_MAX: HumanDuration = HumanDuration::from_millis(3_600_000);
+const METADATA_AGE_MAX: HumanDuration = HumanDuration::from_millis(86_400_000);
+const STATISTICS_INTERVAL_MAX: HumanDuration = HumanDuration::from_millis(86_400_000);
+
+/// Parts of a property's name that say that its value is a secret.
+const SECRET_WORDS: [&str; 6] = ["password", "secret", "token", "jaas", "key.pem", "credential"];
+
+/// Options of every Kafka client.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct CommonConfig {
+    /// How the client introduces itself to brokers; part of their logs and quotas. Default `mainspring`. Sets
+    /// `client.id`.
+    #[serde(default = "CommonConfig::default_client_id")]
+    pub client_id: String,
+    /// How to talk to the brokers. Required. Sets `security.protocol`.
+    pub security_protocol: SecurityProtocol,
+    /// How to prove who we are; required with the SASL protocols. Sets `sasl.mechanisms`.
+    #[serde(default)]
+    pub sasl_mechanisms: Option<SaslMechanism>,
+    /// File or directory with the certificates of trusted authorities, or `probe` to look in the usual places;
+    /// required with `SSL` and `SASL_SSL`. Sets `ssl.ca.location`.
+    #[serde(default)]
+    pub ssl_ca_location: Option<String>,
+    /// How often metadata of the topics in use is asked for even without need. From `10ms` to `1h`, default `5m`. Sets
+    /// `topic.metadata.refresh.interval.ms`.
+    #[serde(default = "CommonConfig::default_topic_metadata_refresh_interval")]
+    pub topic_metadata_refresh_interval: HumanDuration,
+    /// How old metadata may be before it is asked for again. From `1ms` to `24h`, default `15m`. Sets
+    /// `metadata.max.age.ms`.
+    #[serde(default = "CommonConfig::default_metadata_max_age")]
+    pub metadata_max_age: HumanDuration,
+    /// librdkafka properties that have no key here, such as `compression.codec: zstd`. Checked at start; properties
+    /// that have a key of their own, and secrets, are refused. Default: none.
+    #[serde(default)]
+    pub rd_kafka_custom_options: BTreeMap<String, String>,
+    /// Level at which librdkafka's own informational and debug lines are logged. Default `debug`.
+    #[serde(default = "CommonConfig::default_log_level")]
+    pub debug_info_log_level: Level,
+    /// Level at which single operations (a record sent, a batch polled, an offset committed) are logged. Default
+    /// `debug`.
+    #[serde(default = "CommonConfig::default_log_level")]
+    pub operation_log_level: Level,
+    /// How often librdkafka reports the figures behind queue, broker and lag metrics. Up to `24h`, default `5s`; `0s`
+    /// switches these metrics off. Sets `statistics.interval.ms`.
+    #[serde(default = "CommonConfig::default_statistics_interval")]
+    pub statistics_interval: HumanDuration,
+    /// Key below `kafka_settings` in secdist that holds `brokers` and, with SASL, `username` and `password`. Default:
+    /// the component's name.
+    #[serde(default)]
+    pub secdist_key: Option<String>,
+}
+
+/// How the client talks to the brokers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum SecurityProtocol {
+    /// Neither encrypted nor authenticated.
+    Plaintext,
+    /// Encrypted.
+    Ssl,
+    /// Authenticated, not encrypted.
+    SaslPlaintext,
+    /// Authenticated and encrypted.
+    SaslSsl,
+}
+
+/// How the client proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub enum SaslMechanism {
+    /// User name and password in clear.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// A challenge over SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// A challenge over SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+/// A librdkafka property that a key of ours sets.
+#[derive(Debug, Clone)]
+pub(crate) struct TypedOption {
+    /// Our key.
+    pub(crate) key: &'static str,
+    /// librdkafka's name, then its aliases.
+    pub(crate) properties: &'static [&'static str],
+    /// What it is set to.
+    pub(crate) value: String,
+}
+
+impl TypedOption {
+    pub(crate) fn new(
+        key: &'static str,
+        properties: &'static [&'static str],
+        value: impl ToString,
+    ) -> TypedOption {
+        TypedOption { key, properties, value: value.to_string() }
+    }
+
+    /// A duration in whole milliseconds.
+    pub(crate) fn millis(
+        key: &'static str,
+        properties: &'static [&'static str],
+        value: HumanDuration,
+    ) -> TypedOption {
+        TypedOption::new(key, properties, value.as_millis())
+    }
+}
+
+impl CommonConfig {
+    fn default_client_id() -> String {
+        "mainspring".to_owned()
+    }
+
+    const fn default_topic_metadata_refresh_interval() -> HumanDuration {
+        HumanDuration::from_secs(5 * 60)
+    }
+
+    const fn default_metadata_max_age() -> HumanDuration {
+        HumanDuration::from_secs(15 * 60)
+    }
+
+    const fn default_log_level() -> Level {
+        Level::Debug
+    }
+
+    const fn default_statistics_interval() -> HumanDuration {
+        HumanDuration::from_secs(5)
+    }
+
+    /// Everything a configuration alone can prove wrong. `typed` are the properties that the component's own keys set.
+    pub(crate) fn violations(&self, typed: &[TypedOption]) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let min = HumanDuration::from_millis(1);
+        let refresh_min = HumanDuration::from_millis(10);
+        let statistics = HumanDuration::default()..=STATISTICS_INTERVAL_MAX;
+        violations.extend([
+            self.topic_metadata_refresh_interval
+                .check_range("topic_metadata_refresh_interval", refresh_min..=METADATA_INTERVAL_MAX),
+            self.metadata_max_age.check_range("metadata_max_age", min..=METADATA_AGE_MAX),
+            self.statistics_interval.check_range("statistics_interval", statistics),
+        ]
+        .into_iter()
+        .flatten());
+        self.check_security(&mut violations);
+        self.check_custom(typed, &mut violations);
+        violations
+    }
+
+    fn check_security(&self, violations: &mut Vec<Violation>) {
+        let protocol = self.security_protocol;
+        let mut required = |key: &str, missing: bool| {
+            if missing {
+                let message = format!("required with security_protocol `{}`", protocol.as_str());
+                violations.push(Violation::new(key, message));
+            }
+        };
+        required("sasl_mechanisms", protocol.authenticates() && self.sasl_mechanisms.is_none());
+        required("ssl_ca_location", protocol.encrypts() && self.ssl_ca_location.is_none());
+        let scram = self.sasl_mechanisms.is_some_and(SaslMechanism::needs_tls_build);
+        let built_with_tls = ffi::builtin_features().iter().any(|feature| feature == "ssl");
+        for (key, value, needs_tls) in [
+            ("security_protocol", protocol.as_str(), protocol.encrypts()),
+            ("sasl_mechanisms", self.sasl_mechanisms.map_or("", SaslMechanism::as_str), scram),
+        ] {
+            if needs_tls && !built_with_tls {
+                let message =
+                    format!("`{value}` needs a build with the feature `tls` of `mainspring-kafka`");
+                violations.push(Violation::new(key, message));
+            }
+        }
+    }
+
+    fn check_custom(&self, typed: &[TypedOption], violations: &mut Vec<Violation>) {
+        let common = self.forced();
+        let mut scratch = ClientConfig::new();
+        for (name, value) in &self.rd_kafka_custom_options {
+            let path = format!("rd_kafka_custom_options.{name}");
+            let key = typed.iter().chain(&common).find(|option| option.properties.contains(&name.as_str()));
+            if let Some(option) = key {
+                let message = format!("`{name}` is set by the key `{}`; use that", option.key);
+                violations.push(Violation::new(path, message));
+            } else if is_secret(name) {
+                let message = format!("`{name}` looks like a secret; secrets belong to secdist");
+                violations.push(Violation::new(path, message));
+            } else if let Err(error) = scratch.set(name, value) {
+                violations.push(Violation::new(path, error.text));
+            }
+        }
+    }
+
+    /// The common options that custom ones cannot override, because our own code relies on them.
+    fn forced(&self) -> [TypedOption; 1] {
+        [TypedOption::millis("statistics_interval", &["statistics.interval.ms"], self.statistics_interval)]
+    }
+
+    /// librdkafka's configuration, in userver's order: common, security, custom, typed. The later one wins.
+    pub(crate) fn client_config(
+        &self,
+        connection: &Connection,
+        typed: &[TypedOption],
+    ) -> Result<ClientConfig, ConfigError> {
+        let mut config = ClientConfig::new();
+        config.set("topic.metadata.refresh.interval.ms", &millis(self.topic_metadata_refresh_interval))?;
+        config.set("metadata.max.age.ms", &millis(self.metadata_max_age))?;
+        config.set("client.id", &self.client_id)?;
+        config.set("bootstrap.servers", connection.brokers())?;
+        config.set("security.protocol", self.security_protocol.as_str())?;
+        if let Some(location) = &self.ssl_ca_location
+            && self.security_protocol.encrypts()
+        {
+            config.set("ssl.ca.location", location)?;
+        }
+        if let Some(mechanism) = self.sasl_mechanisms
+            && self.security_protocol.authenticates()
+        {
+            config.set("sasl.mechanisms", mechanism.as_str())?;
+        }
+        if let Some(credentials) = connection.credentials() {
+            config.set("sasl.username", &credentials.username)?;
+            config.set("sasl.password", credentials.password.expose())?;
+        }
+        for (name, value) in connection.defaults().iter().filter(|(name, _)| self.leaves_open(name)) {
+            config.set(name, value)?;
+        }
+        for (name, value) in &self.rd_kafka_custom_options {
+            config.set(name, value)?;
+        }
+        for option in typed.iter().chain(&self.forced()) {
+            config.set(option.properties[0], &option.value)?;
+        }
+        Ok(config)
+    }
+
+    fn leaves_open(&self, name: &str) -> bool {
+        !self.rd_kafka_custom_options.contains_key(name)
+    }
+}
+
+impl SecurityProtocol {
+    /// librdkafka's name of it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+
+    pub(crate) fn encrypts(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    pub(crate) fn authenticates(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+}
+
+impl SaslMechanism {
+    /// librdkafka's name of it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+
+    /// librdkafka takes its hashes from OpenSSL.
+    fn needs_tls_build(self) -> bool {
+        matches!(self, Self::ScramSha256 | Self::ScramSha512)
+    }
+}
+
+fn millis(duration: HumanDuration) -> String {
+    duration.as_millis().to_string()
+}
+
+fn is_secret(name: &str) -> bool {
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}

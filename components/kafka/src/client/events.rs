@@ -1,0 +1,63 @@
+//! What every client reports of itself: librdkafka's log lines and errors, each logged once with its fields.
+
+use mainspring_kafka_ffi::{KafkaError, LogLine};
+use mainspring_logging::Level;
+
+/// Logs at a level that is known at run time only. Takes the level, then what `tracing`'s macros take.
+macro_rules! log_at {
+    ($level:expr, $($record:tt)+) => {
+        match $level {
+            ::mainspring_logging::Level::Trace => ::tracing::trace!($($record)+),
+            ::mainspring_logging::Level::Debug => ::tracing::debug!($($record)+),
+            ::mainspring_logging::Level::Info => ::tracing::info!($($record)+),
+            ::mainspring_logging::Level::Warning => ::tracing::warn!($($record)+),
+            ::mainspring_logging::Level::Error | ::mainspring_logging::Level::Critical => {
+                ::tracing::error!($($record)+)
+            }
+            ::mainspring_logging::Level::None => {}
+        }
+    };
+}
+pub(crate) use log_at;
+
+/// A line of librdkafka's own log.
+pub(crate) fn library_line(component: &str, line: &LogLine, debug_info_level: Level) {
+    let LogLine { facility, text, .. } = line;
+    // Syslog levels: 0 emergency to 3 error, 4 warning, 5 notice, 6 information, 7 debug.
+    let level = match line.level {
+        ..=3 => Level::Error,
+        4 => Level::Warning,
+        _ => debug_info_level,
+    };
+    log_at!(level, component, %facility, line = %text, "Line of librdkafka's log");
+}
+
+/// Brokers were reachable and one, or all, no longer are.
+pub(crate) fn connection_lost(component: &str, error: &KafkaError) {
+    tracing::warn!(component, code = %error.code, error = %error.text, "Connection to brokers is failing");
+}
+
+/// No broker can be reached.
+pub(crate) fn all_brokers_down(component: &str, error: &KafkaError) {
+    tracing::error!(component, code = %error.code, error = %error.text, "All brokers are down");
+}
+
+/// A broker answered after trouble.
+pub(crate) fn connection_restored(component: &str) {
+    tracing::info!(component, "Brokers answer again");
+}
+
+/// The client is unusable from here on.
+pub(crate) fn fatal(component: &str, error: &KafkaError) {
+    tracing::error!(component, code = %error.code, error = %error.text, "Client failed for good");
+}
+
+/// Any other error event.
+pub(crate) fn other_error(component: &str, error: &KafkaError) {
+    tracing::error!(component, code = %error.code, error = %error.text, "Client reports an error");
+}
+
+/// librdkafka's statistics could not be read; they are skipped.
+pub(crate) fn statistics_unreadable(component: &str, error: &serde_json::Error) {
+    tracing::debug!(component, %error, "Statistics are not readable");
+}

@@ -1,0 +1,102 @@
+//! Brokers in this process, on librdkafka's mock cluster: for a first run, demonstrations and tests.
+//!
+//! They forget everything when the service ends and keep only the youngest 5 MiB of each partition. They prove nothing
+//! about transactions, security or durability.
+
+use std::collections::BTreeMap;
+
+use mainspring_config::Violation;
+use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, ServiceOutline};
+use mainspring_kafka_ffi::MockCluster;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+const BROKERS_MAX: i32 = 16;
+const PARTITIONS_MAX: i32 = 1024;
+
+/// What suits these brokers. Classic groups take seconds to join them, and a fetch sleeps through its whole wait instead of
+/// being woken by new records.
+const CLIENT_DEFAULTS: [(&str, &str); 2] = [("group.protocol", "consumer"), ("fetch.wait.max.ms", "10")];
+
+/// Options of [`KafkaEmbeddedComponent`].
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct EmbeddedConfig {
+    /// Number of brokers, from 1 to 16. Default 1.
+    #[serde(default = "EmbeddedConfig::default_brokers")]
+    pub brokers: i32,
+    /// Topics to create at start: their names and their numbers of partitions (from 1 to 1024). Other topics are created on
+    /// first use, with 4 partitions. Default: none.
+    #[serde(default)]
+    pub topics: BTreeMap<String, i32>,
+}
+
+impl EmbeddedConfig {
+    const fn default_brokers() -> i32 {
+        1
+    }
+}
+
+impl Default for EmbeddedConfig {
+    fn default() -> EmbeddedConfig {
+        EmbeddedConfig { brokers: EmbeddedConfig::default_brokers(), topics: BTreeMap::new() }
+    }
+}
+
+/// Brokers in this process. Kafka components of the same service use them instead of what secdist says.
+#[derive(Debug)]
+pub struct KafkaEmbeddedComponent {
+    cluster: MockCluster,
+    bootstrap_servers: String,
+}
+
+impl KafkaEmbeddedComponent {
+    /// Where clients, of this process or another on this machine, find the brokers.
+    #[must_use]
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    /// librdkafka properties that make clients of these brokers quick.
+    #[must_use]
+    pub fn client_defaults(&self) -> &'static [(&'static str, &'static str)] {
+        &CLIENT_DEFAULTS
+    }
+
+    /// The cluster itself, to break it in tests.
+    #[cfg(test)]
+    pub(crate) fn cluster(&self) -> &MockCluster {
+        &self.cluster
+    }
+}
+
+impl Component for KafkaEmbeddedComponent {
+    const DEFAULT_NAME: &'static str = "kafka-embedded";
+    const CONFIG_MODE: ConfigMode = ConfigMode::NotRequired;
+    type Config = EmbeddedConfig;
+
+    fn validate(config: &EmbeddedConfig, _service: &ServiceOutline) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let mut check = |path: String, value: i32, max: i32| {
+            if !(1..=max).contains(&value) {
+                let message = format!("expected an integer from 1 to {max}, found `{value}`");
+                violations.push(Violation::new(path, message));
+            }
+        };
+        check("brokers".to_owned(), config.brokers, BROKERS_MAX);
+        for (topic, partitions) in &config.topics {
+            check(format!("topics.{topic}"), *partitions, PARTITIONS_MAX);
+        }
+        violations
+    }
+
+    async fn load(config: EmbeddedConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
+        let cluster = MockCluster::new(config.brokers)?;
+        for (topic, partitions) in &config.topics {
+            cluster.create_topic(topic, *partitions, config.brokers.min(3))?;
+        }
+        let bootstrap_servers = cluster.bootstrap_servers();
+        tracing::warn!(%bootstrap_servers, "Embedded Kafka is running: nothing it stores is durable");
+        Ok(Self { cluster, bootstrap_servers })
+    }
+}
