@@ -50,8 +50,7 @@ unsafe impl Sync for Handle {}
 
 impl Teardown for Handle {
     fn teardown(self) {
-        // A consumer that should leave its group is closed first, by `Consumer::start_close`. Closing here instead would
-        // wait for rebalance events that nobody serves any more.
+        // A consumer has left its group by now or could not; closing here would wait without a bound.
         let flags = sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE;
         // SAFETY: this is the last owner; every queue, topic, message, event and list held the client and is gone. The
         // thread is one of ours, not librdkafka's.

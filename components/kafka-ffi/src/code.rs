@@ -51,6 +51,8 @@ codes! {
     TIMED_OUT = -185;
     /// The producer's queue is full; wait for delivery reports.
     QUEUE_FULL = -184;
+    /// The operation goes on in the background.
+    IN_PROGRESS = -178;
     /// A rebalance hands partitions over.
     ASSIGN_PARTITIONS = -175;
     /// A rebalance takes partitions back.
@@ -112,6 +114,9 @@ impl KafkaCode {
     /// the library has no name for.
     #[must_use]
     pub fn name(self) -> Cow<'static, str> {
+        if !self.is_plausible() {
+            return Cow::Owned(format!("ERR_{}?", self.0));
+        }
         let name = sys::int::rd_kafka_err2name(self.0);
         // SAFETY: the function returns a static string or this thread's buffer, which lives until its next call here.
         let name = unsafe { CStr::from_ptr(name) };
@@ -122,9 +127,18 @@ impl KafkaCode {
         }
     }
 
+    /// Whether it fits the protocol's 16 bits. librdkafka subtracts from codes before it checks them, which overflows for
+    /// the largest integers.
+    fn is_plausible(self) -> bool {
+        i16::try_from(self.0).is_ok()
+    }
+
     /// A sentence for a person, such as `Local: Message timed out`.
     #[must_use]
     pub fn description(self) -> String {
+        if !self.is_plausible() {
+            return format!("Err-{}?", self.0);
+        }
         let text = sys::int::rd_kafka_err2str(self.0);
         // SAFETY: as for `name`: static or this thread's buffer, copied at once.
         unsafe { sys::text(text) }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, Kind, c_string};
 use crate::code::KafkaCode;
@@ -23,10 +23,16 @@ use crate::teardown::{Destroyed, Reaped, Teardown};
 /// Messages taken per call into librdkafka: enough to make the call cheap, small enough for the stack.
 const MESSAGES_PER_CALL: usize = 128;
 
+/// Longest time a dropped consumer takes to leave its group; past it the group waits for the session timeout.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Longest wait between two looks at whether a close is over.
+const CLOSE_POLL_MS: i32 = 100;
+
 /// A member of a consumer group.
 ///
-/// Dropping it ends the client without leaving the group, as a crash would: the group waits for the session timeout. To
-/// leave, call [`Consumer::start_close`] and serve events until [`ConsumerEvent::Closed`].
+/// To leave the group in good order, call [`Consumer::start_close`] and serve events until [`ConsumerEvent::Closed`].
+/// Dropping it instead leaves the group in the background, within ten seconds, and commits nothing.
 pub struct Consumer {
     inner: Reaped<Inner>,
     closing: AtomicBool,
@@ -40,9 +46,37 @@ struct Inner {
 }
 
 impl Teardown for Inner {
+    /// Leaves the group, answering for whoever let go. A rebalance left unanswered would make the destroy hang for ever.
     fn teardown(self) {
-        // Disarming and freeing the queues is all there is; the client follows when nobody holds it.
-        drop(self);
+        let deadline = Instant::now() + CLOSE_TIME_MAX;
+        drop(self.unassign());
+        // Refused when closed already or failed fatally: then there is nothing to wait for.
+        let closing = self.start_close().is_ok();
+        while closing && !self.is_closed() && Instant::now() < deadline {
+            let event = self.events.wait_event(CLOSE_POLL_MS);
+            if event.is_some_and(|event| event.kind() == sys::RD_KAFKA_EVENT_REBALANCE) {
+                drop(self.unassign());
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn unassign(&self) -> Result<(), KafkaError> {
+        // SAFETY: the client is live; null means no partitions.
+        KafkaError::check(unsafe { sys::int::rd_kafka_assign(self.client.as_ptr(), ptr::null()) })
+    }
+
+    fn start_close(&self) -> Result<(), KafkaError> {
+        // SAFETY: client and queue are live. The queue is the group's own, so its events keep coming there.
+        let error = unsafe { sys::rd_kafka_consumer_close_queue(self.client.as_ptr(), self.events.as_ptr()) };
+        // SAFETY: null or an error object that is ours.
+        unsafe { KafkaError::take(error) }
+    }
+
+    fn is_closed(&self) -> bool {
+        // SAFETY: the client is live.
+        unsafe { sys::rd_kafka_consumer_closed(self.client.as_ptr()) != 0 }
     }
 }
 
@@ -108,12 +142,12 @@ impl Consumer {
             | sys::RD_KAFKA_EVENT_LOG
             | sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH;
         let client = Client::new(Kind::Consumer, config, events)?;
-        // SAFETY: the client is live. This makes its main queue and its consumer queue one.
-        KafkaError::check(unsafe { sys::int::rd_kafka_poll_set_consumer(client.as_ptr()) })?;
         let events = Queue::consumer(&client).ok_or_else(|| CreateError {
             code: KafkaCode::INVALID_ARG,
             text: "a consumer needs `group.id`".to_owned(),
         })?;
+        // SAFETY: the client is live. This makes its main queue and its consumer queue one.
+        KafkaError::check(unsafe { sys::int::rd_kafka_poll_set_consumer(client.as_ptr()) })?;
         events.receive_logs()?;
         let fetched = Queue::create(&client);
         let inner = Reaped::new(Inner { events, fetched, client });
@@ -229,7 +263,7 @@ impl Consumer {
         if taken > 0 || max == 0 { Poll::Ready(taken) } else { Poll::Pending }
     }
 
-    /// How to answer rebalances.
+    /// How to answer rebalances. Waits for librdkafka's main thread to tell: ask once per rebalance, not per event.
     #[must_use]
     pub fn rebalance_protocol(&self) -> RebalanceProtocol {
         // SAFETY: the client is live; the name is static or null.
@@ -281,8 +315,7 @@ impl Consumer {
     /// # Errors
     /// A client that is being destroyed.
     pub fn unassign(&self) -> Result<(), KafkaError> {
-        // SAFETY: the client is live; null means no partitions.
-        KafkaError::check(unsafe { sys::int::rd_kafka_assign(self.rk(), ptr::null()) })
+        self.inner.unassign()
     }
 
     /// Makes the list for an assign call, after forwarding each partition to the fetch queue: the other way round the
@@ -322,7 +355,7 @@ impl Consumer {
         let list = List::new(partitions)?;
         // SAFETY: client and list are live.
         KafkaError::check(unsafe { sys::int::rd_kafka_pause_partitions(self.rk(), list.as_ptr()) })?;
-        list.first_error()
+        list.first_error_but(KafkaCode::NO_ERROR)
     }
 
     /// Undoes [`Consumer::pause`].
@@ -333,7 +366,7 @@ impl Consumer {
         let list = List::new(partitions)?;
         // SAFETY: client and list are live.
         KafkaError::check(unsafe { sys::int::rd_kafka_resume_partitions(self.rk(), list.as_ptr()) })?;
-        list.first_error()
+        list.first_error_but(KafkaCode::NO_ERROR)
     }
 
     /// Goes on reading at the given offsets. Takes effect a little later: messages taken before that are not filtered,
@@ -347,7 +380,8 @@ impl Consumer {
         let error = unsafe { sys::rd_kafka_seek_partitions(self.rk(), list.as_ptr(), 0) };
         // SAFETY: null or an error object that is ours.
         unsafe { KafkaError::take(error) }?;
-        list.first_error()
+        // Without waiting, "in progress" is what success looks like.
+        list.first_error_but(KafkaCode::IN_PROGRESS)
     }
 
     /// Commits the offsets, each that of the next message to read. The answer is a [`ConsumerEvent::Committed`] with `tag`.
@@ -437,17 +471,13 @@ impl Consumer {
     /// When closed already, or when the client failed fatally: then just destroy it.
     pub fn start_close(&self) -> Result<(), KafkaError> {
         self.closing.store(true, Ordering::Relaxed);
-        // SAFETY: client and queue are live. The queue is the group's own, so its events keep coming there.
-        let error = unsafe { sys::rd_kafka_consumer_close_queue(self.rk(), self.inner.events.as_ptr()) };
-        // SAFETY: null or an error object that is ours.
-        unsafe { KafkaError::take(error) }.inspect_err(|_| self.closing.store(false, Ordering::Relaxed))
+        self.inner.start_close().inspect_err(|_| self.closing.store(false, Ordering::Relaxed))
     }
 
     /// Whether the consumer has left its group.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        // SAFETY: the client is live.
-        unsafe { sys::rd_kafka_consumer_closed(self.rk()) != 0 }
+        self.inner.is_closed()
     }
 
     /// Name of the client in librdkafka's log, such as `rdkafka#consumer-1`.

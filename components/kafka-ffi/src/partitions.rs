@@ -98,9 +98,12 @@ impl List {
         unsafe { read(self.as_ptr()) }
     }
 
-    /// The first error of a single partition, with the partition named in its text.
-    pub(crate) fn first_error(&self) -> Result<(), KafkaError> {
-        let failed = self.read().into_iter().find_map(|partition| Some((partition.error?, partition)));
+    /// The first error of a single partition other than `expected`, with the partition named in its text.
+    pub(crate) fn first_error_but(&self, expected: KafkaCode) -> Result<(), KafkaError> {
+        let failed = self.read().into_iter().find_map(|partition| {
+            let code = partition.error.filter(|code| *code != expected)?;
+            Some((code, partition))
+        });
         let Some((code, TopicPartition { topic, partition, .. })) = failed else { return Ok(()) };
         Err(KafkaError::from_text(code, format!("`{topic}`[{partition}]: {}", code.description())))
     }

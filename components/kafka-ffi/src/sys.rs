@@ -23,6 +23,7 @@ pub(crate) mod int {
     };
 
     unsafe extern "C" {
+        // Safe for codes of 16 bits, and `KafkaCode` passes no others.
         pub(crate) safe fn rd_kafka_err2name(err: Code) -> *const c_char;
         pub(crate) safe fn rd_kafka_err2str(err: Code) -> *const c_char;
         pub(crate) safe fn rd_kafka_last_error() -> Code;
