@@ -53,7 +53,10 @@ pub(crate) fn run(
         Err(problems) => {
             let count = problems.len();
             let noun = if count == 1 { "problem" } else { "problems" };
-            say(stderr, format_args!("{problems}\nerror: the configuration has {count} {noun}; nothing was started"));
+            say(
+                stderr,
+                format_args!("{problems}\nerror: the configuration has {count} {noun}; nothing was started"),
+            );
             return Exit::Config;
         }
     };
@@ -71,7 +74,10 @@ pub(crate) fn run(
 fn check(components: &ComponentList, arguments: &Arguments) -> Result<Service, Problems> {
     let surroundings = OsSurroundings;
     let text = surroundings.read_file(&arguments.config).map_err(|error| {
-        let what = format!("cannot read {}: {error}; name the static configuration with `--config`", arguments.config);
+        let what = format!(
+            "cannot read {}: {error}; name the static configuration with `--config`",
+            arguments.config
+        );
         Problems::from(mainspring_config::Problem::new("", what))
     })?;
     let source = Source::new(&arguments.config, text);
@@ -100,7 +106,7 @@ fn conclude(outcome: Result<StopReport, ServiceError>, stderr: &mut impl Write) 
 
 /// An error and its causes, joined by `: `.
 fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes = std::iter::successors(Some(error), |&error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 

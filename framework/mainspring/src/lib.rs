@@ -21,8 +21,9 @@ pub use daemon::daemon_main;
 pub use exit::Exit;
 pub use lists::CommonComponents;
 pub use mainspring_core::{
-    Component, ComponentContext, ComponentList, ComponentStatus, ConfigMode, Health, LoadError, LoggingComponent,
-    NoConfig, Phase, Service, ServiceError, ServiceHandle, ServiceOptions, ServiceOutline, StopReport,
+    Component, ComponentContext, ComponentList, ComponentStatus, ConfigMode, Health, LoadError,
+    LoggingComponent, NoConfig, Phase, Service, ServiceError, ServiceHandle, ServiceOptions, ServiceOutline,
+    StopReport,
 };
 pub use mainspring_engine::{Task, TaskError, TaskProcessor};
 pub use surroundings::OsSurroundings;
@@ -40,7 +41,7 @@ pub use mainspring_server as server;
 pub mod prelude {
     pub use crate::config::Violation;
     pub use crate::{
-        CommonComponents, Component, ComponentContext, ComponentList, ConfigMode, Health, LoadError, NoConfig,
-        ServiceOutline, daemon_main,
+        CommonComponents, Component, ComponentContext, ComponentList, ConfigMode, Health, LoadError,
+        NoConfig, ServiceOutline, daemon_main,
     };
 }

@@ -77,6 +77,7 @@ fn reopen_logs(service: &ServiceHandle) {
 #[expect(clippy::exit, reason = "a second signal means now, whatever still runs")]
 fn exit_at_once(service: &ServiceHandle, signal: &str) -> ! {
     service.logging().flush(LAST_FLUSH);
-    let _nobody_listens = writeln!(io::stderr(), "error: ended at once by a second signal ({signal})").is_err();
+    let _nobody_listens =
+        writeln!(io::stderr(), "error: ended at once by a second signal ({signal})").is_err();
     std::process::exit(Exit::Forced as i32);
 }

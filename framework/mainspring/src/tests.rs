@@ -1,0 +1,151 @@
+//! The process as its supervisor meets it: what it prints and the code it ends with.
+
+use std::path::Path;
+
+use clap::Parser;
+use expect_test::{Expect, expect};
+use mainspring_core::ComponentList;
+
+use crate::Exit;
+use crate::arguments::Arguments;
+use crate::daemon::run;
+use crate::lists::CommonComponents;
+
+const CONFIG: &str = "
+components_manager:
+    task_processors: {main-task-processor: {worker_threads: $threads}}
+    default_task_processor: main-task-processor
+    components:
+        logging: {loggers: {default: {file_path: '@null'}}}
+config_vars: VARS
+";
+
+#[test]
+fn a_right_config_is_said_to_be_right() {
+    check(
+        CONFIG,
+        "threads: 1",
+        &["--check-config"],
+        Exit::Ok,
+        expect![[r#"
+        DIR/config.yaml: the configuration is right
+    "#]],
+    );
+}
+
+#[test]
+fn all_problems_are_printed_and_nothing_is_started() {
+    let config = CONFIG.replace("loggers", "logers").replace("default_task", "defualt_task");
+    check(
+        &config,
+        "threads: 0",
+        &[],
+        Exit::Config,
+        expect![[r#"
+        DIR/config.yaml:2:1: missing key `default_task_processor` (The task processor that components load on, and that runs what names no other)
+        DIR/config.yaml:3:61: task_processors.main-task-processor.worker_threads: expected an integer of at least 1, found `0` (value of `$threads` from DIR/vars.yaml:1:10)
+        DIR/config.yaml:4:5: unknown key `defualt_task_processor`; did you mean `default_task_processor`?
+        DIR/config.yaml:6:9: logging: missing key `loggers` (Loggers by name)
+        DIR/config.yaml:6:19: logging: unknown key `logers`; did you mean `loggers`?
+        error: the configuration has 5 problems; nothing was started
+    "#]],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let exit = run_with(&["--config", "nowhere.yaml"]);
+    assert_eq!(exit.0, Exit::Config);
+    expect![[r#"
+        cannot read nowhere.yaml: No such file or directory (os error 2); name the static configuration with `--config`
+        error: the configuration has 1 problem; nothing was started
+    "#]].assert_eq(&exit.1);
+}
+
+#[test]
+fn variables_come_from_the_file_that_the_command_line_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let vars = write(directory.path(), "more.yaml", "threads: 2");
+    check(
+        CONFIG,
+        "threads: 0",
+        &["--config_vars", &vars, "--check-config"],
+        Exit::Ok,
+        expect![[r#"
+        DIR/config.yaml: the configuration is right
+    "#]],
+    );
+    check(
+        CONFIG,
+        "threads: 0",
+        &["--config_vars_override", &vars, "--check-config"],
+        Exit::Ok,
+        expect![[r#"
+        DIR/config.yaml: the configuration is right
+    "#]],
+    );
+}
+
+#[test]
+fn the_command_line_is_checked() {
+    for wrong in [&["--confg", "x"][..], &["stray"], &["--config"]] {
+        assert!(parse(wrong).is_err(), "{wrong:?}");
+    }
+    assert_eq!(parse(&[]).unwrap().config, "static_config.yaml");
+    assert_eq!(parse(&["-c", "x.yaml"]).unwrap().config, "x.yaml");
+}
+
+#[test]
+fn help_fits_on_a_screen() {
+    let help = parse(&["--help"]).unwrap_err().to_string();
+    assert!(help.lines().count() <= 24, "{help}");
+    assert!(help.lines().all(|line| line.len() <= 120), "{help}");
+}
+
+#[test]
+fn the_schema_of_a_binary_is_printed() {
+    let (exit, printed) = run_with(&["--print-config-schema"]);
+    assert_eq!(exit, Exit::Ok);
+    let schema: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let components = &schema["properties"]["components_manager"]["properties"]["components"]["properties"];
+    assert_eq!(components["logging"]["properties"]["load-enabled"]["type"], "boolean");
+    assert!(schema["$defs"]["logging.LoggerConfig"].is_object(), "{schema:#}");
+}
+
+#[test]
+fn common_server_holds_what_every_server_needs() {
+    let list = ComponentList::common_server();
+    for name in ["logging", "secdist", "default-secdist-provider", "server", "handler-metrics"] {
+        assert!(list.names().any(|known| known == name), "{name} is missing");
+    }
+}
+
+#[track_caller]
+fn check(config: &str, vars: &str, arguments: &[&str], exit: Exit, expected: Expect) {
+    let directory = tempfile::tempdir().unwrap();
+    let vars = write(directory.path(), "vars.yaml", vars);
+    let config = write(directory.path(), "config.yaml", &config.replace("VARS", &vars));
+    let arguments: Vec<_> = ["--config", &config].iter().chain(arguments).copied().collect();
+    let (actual, printed) = run_with(&arguments);
+    assert_eq!(actual, exit, "{printed}");
+    expected.assert_eq(&printed.replace(directory.path().to_str().unwrap(), "DIR"));
+}
+
+/// Runs the process part, and what it printed on either stream.
+fn run_with(arguments: &[&str]) -> (Exit, String) {
+    let arguments = parse(arguments).unwrap();
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let exit = run(&ComponentList::minimal(), &arguments, &mut stdout, &mut stderr);
+    stdout.extend(stderr);
+    (exit, String::from_utf8(stdout).unwrap())
+}
+
+fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from([&["service"], arguments].concat())
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
