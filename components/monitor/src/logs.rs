@@ -28,11 +28,12 @@ impl HttpHandler for LogsHandler {
 
     async fn handle(&self, request: Request) -> Result<Response, HandlerError> {
         let query = Query::of(&request, &["format", "level", "component", "text", "limit"])?;
-        let mut filter = RecentFilter::default();
-        filter.min_level = query.parse("level")?;
-        filter.component = query.get("component").map(str::to_owned);
-        filter.text = query.get("text").map(str::to_owned);
-        filter.limit = query.parse("limit")?;
+        let filter = RecentFilter {
+            min_level: query.parse("level")?,
+            component: query.get("component").map(str::to_owned),
+            text: query.get("text").map(str::to_owned),
+            limit: query.parse("limit")?,
+        };
         let records = self.logging.recent(&filter);
         match query.get("format").unwrap_or("jsonl") {
             "json" => Ok(text_response("application/json", serde_json::to_vec(&records)?)),

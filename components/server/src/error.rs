@@ -29,6 +29,12 @@ use serde_json::{Map, Value};
 /// ```
 #[derive(Debug)]
 pub struct HandlerError {
+    /// Boxed, so that results which hold no error stay small.
+    parts: Box<Parts>,
+}
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     message: String,
     code: Option<String>,
@@ -94,7 +100,7 @@ constructors! {
 impl HandlerError {
     /// An answer with any status; `message` is for the client.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
+        let parts = Parts {
             status,
             message: message.into(),
             code: None,
@@ -102,64 +108,66 @@ impl HandlerError {
             body: None,
             error_type: None,
             cause: None,
-        }
+        };
+        Self { parts: Box::new(parts) }
     }
 
     /// With the service's own code in place of the status number.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
+        self.parts.code = Some(code.into());
         self
     }
 
     /// With facts that a client's code can read.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
-        self.details = Some(details);
+        self.parts.details = Some(details);
         self
     }
 
     /// With a body in the service's own form, which replaces code, message and details.
     #[must_use]
     pub fn with_body(mut self, body: Value) -> Self {
-        self.body = Some(body);
+        self.parts.body = Some(body);
         self
     }
 
     /// With the error behind it, for the log alone.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.cause = Some(cause.into());
+        self.parts.cause = Some(cause.into());
         self
     }
 
     /// With what the label `error_type` says in place of the status.
     pub(crate) fn with_error_type(mut self, error_type: &'static str) -> Self {
-        self.error_type = Some(error_type);
+        self.parts.error_type = Some(error_type);
         self
     }
 
     /// The status of the answer.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.parts.status
     }
 
     /// The answer itself.
     #[must_use]
     pub fn into_response(self) -> Response {
-        let failure = Failure { error_type: self.error_type, cause: self.cause.as_deref().map(chain) };
-        let body = self.body.unwrap_or_else(|| {
+        let Parts { status, message, code, details, body, error_type, cause } = *self.parts;
+        let failure = Failure { error_type, cause: cause.as_deref().map(chain) };
+        let body = body.unwrap_or_else(|| {
             let mut body = Map::new();
-            let code = self.code.unwrap_or_else(|| self.status.as_str().to_owned());
+            let code = code.unwrap_or_else(|| status.as_str().to_owned());
             body.insert("code".to_owned(), code.into());
-            body.insert("message".to_owned(), self.message.into());
-            if let Some(details) = self.details {
+            body.insert("message".to_owned(), message.into());
+            if let Some(details) = details {
                 body.insert("details".to_owned(), details);
             }
             body.into()
         });
-        let mut response = json_response(self.status, body.to_string());
+        let mut response = json_response(status, body.to_string());
         response.extensions_mut().insert(failure);
         response
     }
@@ -173,7 +181,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
 
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status.as_str(), self.message)
+        write!(f, "{}: {}", self.parts.status.as_str(), self.parts.message)
     }
 }
 

@@ -39,8 +39,12 @@ pub(crate) async fn place(
         Some(name) => cx.task_processor(name)?,
         None => listen.processor().clone(),
     };
-    let bytes_max = options.max_request_size.unwrap_or(listen.defaults().max_request_size).as_usize();
+    let bytes_max = options.max_request_size.unwrap_or_else(|| listen.defaults().max_request_size).as_usize();
     let events = RouteEvents::new(cx, &path.to_string(), log_level);
+    for method in methods.iter() {
+        // Asked for so that the gauge is there, at 0, before the first request.
+        let _gauge = events.active(method);
+    }
     let in_userver_view = show_in_userver_view(cx, &events);
     let pipeline = Pipeline::new(
         vec![

@@ -26,8 +26,11 @@ use crate::routes::RouteTable;
 /// Longest wait for the whole head of a request; also ends connections that are kept alive without a request.
 const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Largest head of a request; a larger one is answered with 431.
+/// Where reading a head ends with 431. hyper looks after each read, so up to as much again may have been read.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Most headers of a request; more are answered with 431.
+const HEADERS_MAX: usize = 100;
 
 /// Pause after a failed accept: the cause, mostly a lack of file descriptors, does not pass at once.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -171,6 +174,7 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_READ_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {

@@ -1,0 +1,132 @@
+//! Handlers that the tests ask.
+
+use mainspring_core::{ComponentContext, ComponentList, LoadError, NoConfig};
+use mainspring_server::{
+    Body, HandlerDefaults, HandlerError, HttpHandler, HttpHandlerComponent, JsonHandler,
+    JsonHandlerComponent, PingHandler, Request, RequestContext, Response, ServerComponent, read_body,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Everything below and the server.
+pub(crate) fn list() -> ComponentList {
+    ComponentList::minimal()
+        .append_default::<ServerComponent>()
+        .append_default::<JsonHandlerComponent<Greet>>()
+        .append_default::<HttpHandlerComponent<Careless>>()
+        .append_default::<HttpHandlerComponent<Endless>>()
+        .append_default::<HttpHandlerComponent<Status>>()
+        .append_default::<HttpHandlerComponent<PingHandler>>()
+}
+
+/// Greets by name, politely or as configured.
+pub(crate) struct Greet {
+    greeting: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GreetConfig {
+    #[serde(default = "GreetConfig::default_greeting")]
+    greeting: String,
+}
+
+impl GreetConfig {
+    fn default_greeting() -> String {
+        "Hello".to_owned()
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Who {
+    names: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Greeting {
+    greeting: String,
+    thread: Option<String>,
+    path: Option<String>,
+    title: Option<String>,
+}
+
+impl JsonHandler for Greet {
+    const DEFAULT_NAME: &'static str = "handler-greet";
+    const DEFAULTS: HandlerDefaults = HandlerDefaults::new().with_path("/greet").with_method("GET,POST");
+    type Config = GreetConfig;
+    type Request = Option<Who>;
+    type Response = Greeting;
+
+    async fn load(config: GreetConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self { greeting: config.greeting })
+    }
+
+    async fn handle(&self, request: Option<Who>, cx: &RequestContext) -> Result<Greeting, HandlerError> {
+        let names = request.map_or_else(Vec::new, |who| who.names);
+        if names.iter().any(String::is_empty) {
+            let details = serde_json::json!({"names": names});
+            return Err(HandlerError::conflict("a name is empty").with_code("EMPTY").with_details(details));
+        }
+        Ok(Greeting {
+            greeting: format!("{}, {}", self.greeting, names.join(" and ")),
+            thread: std::thread::current().name().map(str::to_owned),
+            path: cx.path_param("who").map(str::to_owned),
+            title: cx.query_param("title"),
+        })
+    }
+}
+
+/// Panics.
+pub(crate) struct Careless;
+
+impl HttpHandler for Careless {
+    const DEFAULT_NAME: &'static str = "handler-careless";
+    const DEFAULTS: HandlerDefaults = HandlerDefaults::new().with_path("/careless").with_method("GET");
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self)
+    }
+
+    async fn handle(&self, _request: Request) -> Result<Response, HandlerError> {
+        panic!("the handler lost its head")
+    }
+}
+
+/// Never answers.
+pub(crate) struct Endless;
+
+impl HttpHandler for Endless {
+    const DEFAULT_NAME: &'static str = "handler-endless";
+    const DEFAULTS: HandlerDefaults = HandlerDefaults::new().with_path("/endless").with_method("GET");
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self)
+    }
+
+    async fn handle(&self, _request: Request) -> Result<Response, HandlerError> {
+        std::future::pending().await
+    }
+}
+
+/// Answers with the status in its body, or fails over it.
+pub(crate) struct Status;
+
+impl HttpHandler for Status {
+    const DEFAULT_NAME: &'static str = "handler-status";
+    const DEFAULTS: HandlerDefaults = HandlerDefaults::new().with_path("/status").with_method("POST");
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self)
+    }
+
+    async fn handle(&self, request: Request) -> Result<Response, HandlerError> {
+        let body = read_body(request.into_body()).await?;
+        let status: u16 = std::str::from_utf8(&body)?.parse()?;
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status.try_into()?;
+        Ok(response)
+    }
+}

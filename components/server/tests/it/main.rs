@@ -1,0 +1,10 @@
+//! The server as its users and its operators meet it: real sockets, real services.
+
+mod bounds;
+mod configuration;
+mod failures;
+mod handlers;
+mod lifecycle;
+mod observation;
+mod requests;
+mod support;
