@@ -1,0 +1,67 @@
+//! Arguments and configurations, right and wrong, and their exit codes.
+
+use std::net::TcpListener;
+
+use expect_test::{Expect, expect, expect_file};
+use mainspring_it::{Ended, ServiceConfig, ServiceProcess};
+
+use crate::{BINARY, CONFIG};
+
+/// The configuration with one text replaced makes the service end with this code and these words, before it listens.
+#[track_caller]
+fn check_wrong_config(old: &str, new: &str, expected: Expect) {
+    let file = ServiceConfig::of(CONFIG).with(old, new).write();
+    let ended = ServiceProcess::run(BINARY, &["--config", file.path()]);
+    expected.assert_eq(&ended.log.join("\n").replace(file.path(), "hello_service.yaml"));
+    assert_eq!((ended.code, &*ended.stdout), (Some(3), ""));
+}
+
+#[test]
+fn every_problem_of_a_configuration_is_reported_with_its_place() {
+    check_wrong_config(
+        "worker_threads: 2",
+        "worker_threads: 0",
+        expect![""],
+    );
+    check_wrong_config("            greeting: Hello", "            greetings: Hello\n        handler-pong: {}", expect![""]);
+    check_wrong_config("path: /hello", "path: [hello", expect![""]);
+}
+
+#[test]
+fn missing_configuration_is_a_problem_too() {
+    let ended = ServiceProcess::run(BINARY, &["--config", "missing.yaml"]);
+    assert_eq!(ended.code, Some(3));
+    expect![""].assert_eq(&ended.log.join("\n"));
+}
+
+#[test]
+fn checked_configuration_starts_nothing() {
+    let file = ServiceConfig::of(CONFIG).write();
+    let Ended { code, stdout, log, .. } = ServiceProcess::run(BINARY, &["--check-config", "-c", file.path()]);
+    assert_eq!((code, &*stdout), (Some(0), &*format!("{}: the configuration is right", file.path())));
+    assert_eq!(log, Vec::<String>::new());
+}
+
+#[test]
+fn wrong_argument_ends_with_usage() {
+    let ended = ServiceProcess::run(BINARY, &["--confg", "x.yaml"]);
+    assert_eq!(ended.code, Some(2));
+    expect![""].assert_eq(&ended.log.join("\n"));
+}
+
+#[test]
+fn component_that_cannot_load_ends_the_start() {
+    let taken = TcpListener::bind("[::]:0").expect("some port is free");
+    let port = taken.local_addr().expect("it is bound").port();
+    let config = ServiceConfig::as_it_is(CONFIG).with("port: 8187", &format!("port: {port}"));
+    let ended = ServiceProcess::launch(BINARY, &config.with("port: 8086", "port: 0"), &[]).ended();
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    expect![""].assert_eq(&ended.last_words().replace(&port.to_string(), "8187"));
+}
+
+#[test]
+fn printed_schema_is_the_committed_one() {
+    let ended = ServiceProcess::run(BINARY, &["--print-config-schema"]);
+    assert_eq!(ended.code, Some(0));
+    expect_file!["../../../../schemas/hello_service.schema.json"].assert_eq(&(ended.stdout + "\n"));
+}
