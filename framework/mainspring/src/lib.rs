@@ -45,3 +45,13 @@ pub mod prelude {
         NoConfig, ServiceOutline, daemon_main,
     };
 }
+
+/// The code blocks of the repository's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
+/// The code blocks of the repository's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,0 +1,56 @@
+//! What README shows: its configuration is right, and its errors are what a wrong one is told.
+
+use mainspring_config::{FakeSurroundings, Source, VarsOptions};
+use mainspring_core::{ComponentContext, ComponentList, LoadError, NoConfig, Service, ServiceOptions};
+use mainspring_server::{HandlerError, JsonHandler, JsonHandlerComponent, RequestContext};
+
+use crate::CommonComponents;
+
+const README: &str = include_str!("../../../../README.md");
+
+struct Hello;
+
+impl JsonHandler for Hello {
+    const DEFAULT_NAME: &'static str = "handler-hello";
+    type Config = NoConfig;
+    type Request = String;
+    type Response = String;
+
+    async fn load(_: NoConfig, _: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self)
+    }
+
+    async fn handle(&self, name: String, _: &RequestContext) -> Result<String, HandlerError> {
+        Ok(name)
+    }
+}
+
+#[test]
+fn the_configuration_is_right() {
+    assert_eq!(problems(block("yaml")), "");
+}
+
+#[test]
+fn the_errors_are_what_a_wrong_configuration_is_told() {
+    let wrong = block("yaml").replacen("port: 8187", "prot: 8187", 1).replacen(
+        "method: POST, task_processor: main-task-processor",
+        "method: POST, task_processor: main",
+        1,
+    );
+    assert_eq!(problems(&wrong), block("text").trim_end());
+}
+
+/// The first fenced block of a language.
+fn block(language: &str) -> &'static str {
+    let (_, after) = README.split_once(&format!("```{language}\n")).expect("README has such a block");
+    after.split_once("```").expect("the block ends").0
+}
+
+fn problems(text: &str) -> String {
+    let surroundings = FakeSurroundings::default();
+    let list = ComponentList::common_server().append_default::<JsonHandlerComponent<Hello>>();
+    let source = Source::new("static_config.yaml", text);
+    let checked = mainspring_config::load(&source, &VarsOptions::default(), &surroundings)
+        .and_then(|root| Service::new(&list, &root, ServiceOptions::default()));
+    checked.err().map(|problems| problems.to_string()).unwrap_or_default()
+}
