@@ -119,7 +119,8 @@ fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, HandlerError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let at = if path == "." { String::new() } else { format!("`{path}`: ") };
+        // `.` is the whole body, `?` an end in the middle of it.
+        let at = if matches!(&*path, "." | "?") { String::new() } else { format!("`{path}`: ") };
         HandlerError::bad_request(format!("Invalid JSON body: {at}{}", error.inner()))
     })?;
     deserializer.end().map_err(|error| HandlerError::bad_request(format!("Invalid JSON body: {error}")))?;

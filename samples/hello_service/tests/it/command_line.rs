@@ -21,17 +21,34 @@ fn every_problem_of_a_configuration_is_reported_with_its_place() {
     check_wrong_config(
         "worker_threads: 2",
         "worker_threads: 0",
-        expect![""],
+        expect![[r#"
+            hello_service.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer of at least 1, found `0`
+            error: the configuration has 1 problem; nothing was started"#]],
     );
-    check_wrong_config("            greeting: Hello", "            greetings: Hello\n        handler-pong: {}", expect![""]);
-    check_wrong_config("path: /hello", "path: [hello", expect![""]);
+    check_wrong_config(
+        "            greeting: Hello",
+        "            greetings: Hello\n        handler-pong: {}",
+        expect![[r#"
+        hello_service.yaml:20:13: handler-hello: unknown key `greetings`; did you mean `greeting`?
+        hello_service.yaml:21:9: handler-pong: this component is not registered in code; did you mean `handler-ping`?
+        error: the configuration has 2 problems; nothing was started"#]],
+    );
+    check_wrong_config(
+        "path: /hello",
+        "path: [hello",
+        expect![[r#"
+        hello_service.yaml:18:19: components_manager.components.handler-hello.path[0]: illegal placement of ':' indicator
+        error: the configuration has 1 problem; nothing was started"#]],
+    );
 }
 
 #[test]
 fn missing_configuration_is_a_problem_too() {
     let ended = ServiceProcess::run(BINARY, &["--config", "missing.yaml"]);
     assert_eq!(ended.code, Some(3));
-    expect![""].assert_eq(&ended.log.join("\n"));
+    expect![[r#"
+        cannot read missing.yaml: No such file or directory (os error 2); name the static configuration with `--config`
+        error: the configuration has 1 problem; nothing was started"#]].assert_eq(&ended.log.join("\n"));
 }
 
 #[test]
@@ -46,7 +63,15 @@ fn checked_configuration_starts_nothing() {
 fn wrong_argument_ends_with_usage() {
     let ended = ServiceProcess::run(BINARY, &["--confg", "x.yaml"]);
     assert_eq!(ended.code, Some(2));
-    expect![""].assert_eq(&ended.log.join("\n"));
+    expect![[r#"
+        error: unexpected argument '--confg' found
+
+          tip: a similar argument exists: '--config'
+
+        Usage: hello_service --config <FILE>
+
+        For more information, try '--help'."#]]
+    .assert_eq(&ended.log.join("\n"));
 }
 
 #[test]
@@ -56,7 +81,10 @@ fn component_that_cannot_load_ends_the_start() {
     let config = ServiceConfig::as_it_is(CONFIG).with("port: 8187", &format!("port: {port}"));
     let ended = ServiceProcess::launch(BINARY, &config.with("port: 8086", "port: 0"), &[]).ended();
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    expect![""].assert_eq(&ended.last_words().replace(&port.to_string(), "8187"));
+    let last_words = ended.last_words().replace(&port.to_string(), "8187");
+    // Who else waited for it depends on the order of loading.
+    let (reason, _needed_by) = last_words.split_once("; needed by ").expect("others need it");
+    expect![[r#"error: cannot start `server`: component `server` cannot listen on [::]:8187 (`listener`): Address already in use (os error 98); stop what uses the port, or change `server.listener.port` (0 takes any free one)"#]].assert_eq(reason);
 }
 
 #[test]

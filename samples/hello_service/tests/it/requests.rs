@@ -16,13 +16,30 @@ fn check_hello(bodies: &[&str], expected: Expect) {
 
 #[test]
 fn hello_is_answered_in_the_configured_words() {
-    check_hello(&[r#"{"name": "Ada"}"#], expect![""]);
+    check_hello(
+        &[r#"{"name": "Ada"}"#],
+        expect![[r#"
+        200 application/json {"message":"Hello, Ada!"}
+    "#]],
+    );
 }
 
 #[test]
 fn wrong_body_is_answered_with_the_reason() {
-    let bodies = ["", "{", "[]", r#"{"nam": "Ada"}"#, r#"{"name": 1}"#, r#"{"name": "Ada"} x"#, r#"{"name": ""}"#];
-    check_hello(&bodies, expect![""]);
+    let bodies =
+        ["", "{", "[]", r#"{"nam": "Ada"}"#, r#"{"name": 1}"#, r#"{"name": "Ada"} x"#, r#"{"name": ""}"#];
+    check_hello(
+        &bodies,
+        expect![[r#"
+        400 application/json {"code":"400","message":"Invalid JSON body: invalid type: null, expected struct HelloRequest at line 1 column 4"}
+        400 application/json {"code":"400","message":"Invalid JSON body: EOF while parsing an object at line 1 column 1"}
+        400 application/json {"code":"400","message":"Invalid JSON body: invalid length 0, expected struct HelloRequest with 1 element at line 1 column 2"}
+        400 application/json {"code":"400","message":"Invalid JSON body: missing field `name` at line 1 column 14"}
+        400 application/json {"code":"400","message":"Invalid JSON body: `name`: invalid type: integer `1`, expected a string at line 1 column 10"}
+        400 application/json {"code":"400","message":"Invalid JSON body: trailing characters at line 1 column 17"}
+        400 application/json {"code":"400","message":"a name is not empty"}
+    "#]],
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// What any package may use in its own tests, in addition to the layers below it.
-const TEST_SUPPORT: &[&str] = &["framework/testsuite", "tests/kafka-broker"];
+const TEST_SUPPORT: &[&str] = &["framework/testsuite", "tests/kafka-broker", "tests/it"];
 
 /// Stand beside the stack: they see no package of ours.
 const BESIDE: &[&str] = &["components/kafka-ffi", "tests/kafka-broker"];

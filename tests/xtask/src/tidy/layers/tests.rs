@@ -67,6 +67,8 @@ fn support_for_tests_is_for_tests_only() {
     assert!(!check_use("framework/core", "framework/testsuite", false).is_empty());
     assert!(check_use("components/kafka-ffi", "tests/kafka-broker", true).is_empty());
     assert!(!check_use("components/kafka", "tests/kafka-broker", false).is_empty());
+    assert!(check_use("samples/hello_service", "tests/it", true).is_empty());
+    assert!(!check_use("samples/hello_service", "tests/it", false).is_empty());
     check_allowed("tests/it", "tests/kafka-broker");
 }
 
