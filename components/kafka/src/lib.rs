@@ -12,4 +12,8 @@ mod embedded;
 mod producer;
 
 pub use crate::client::{CommonConfig, SaslMechanism, SecurityProtocol};
+pub use crate::consumer::{
+    AutoOffsetReset, Batch, CommitError, CommitFuture, ConsumerConfig, ConsumerError, ConsumerScope,
+    KafkaConsumerComponent, KeyLogFormat, Message,
+};
 pub use crate::embedded::{EmbeddedConfig, KafkaEmbeddedComponent};

@@ -1,0 +1,45 @@
+//! The consumer: a component, the scope it lends out, and the task that owns the client.
+//!
+//! One task per started consumer owns the librdkafka client and takes events one by one: messages, rebalances, answers to
+//! commits, errors, requests to commit, the end of a callback, timers and the order to stop. Nothing else touches the
+//! client, so each rule is enforced in one place:
+//!
+//! | Rule | Where |
+//! |---|---|
+//! | a batch is full or `poll_timeout` old; one is with the callback at a time | [`session`] |
+//! | what is committed was processed, and never belongs to a revoked partition or a failed batch | [`ledger`] |
+//! | one commit request at a time, so offsets never go back | [`commits`] |
+//! | stopping is bounded whatever brokers and callbacks do | [`session`] |
+//!
+//! While a callback runs the task keeps serving the client, so that a slow callback costs neither membership nor
+//! rebalances. Messages are not taken meanwhile; librdkafka's own limits bound what it fetches ahead.
+//!
+//! Deliberately absent: pausing and seeking by the user, several batches at once, dead-letter topics.
+
+mod component;
+mod config;
+mod scope;
+
+mod batch;
+mod message;
+
+mod session;
+
+mod commits;
+mod ledger;
+
+mod error;
+mod events;
+mod metrics;
+mod run;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::consumer::batch::{Batch, CommitFuture};
+pub use crate::consumer::component::KafkaConsumerComponent;
+pub use crate::consumer::config::{AutoOffsetReset, ConsumerConfig, KeyLogFormat};
+pub use crate::consumer::error::{CommitError, ConsumerError};
+pub use crate::consumer::message::Message;
+pub use crate::consumer::scope::ConsumerScope;

@@ -1,0 +1,167 @@
+//! What a callback is given, and how it says that the batch is done with.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::slice;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::consumer::error::CommitError;
+use crate::consumer::ledger::BatchEnd;
+use crate::consumer::message::Message;
+
+/// Commits that may wait for the consumer's task. It takes them as they come, so this many means that it is stuck.
+pub(crate) const COMMITS_WAITING_MAX: usize = 1024;
+
+/// Messages that arrived together, in order within each partition.
+///
+/// A batch holds whatever arrived, up to `max_batch_size`, at the latest `poll_timeout` after its first message.
+pub struct Batch {
+    messages: Vec<Message>,
+    committer: Committer,
+    ends: Arc<[BatchEnd]>,
+}
+
+impl Batch {
+    pub(crate) fn new(messages: Vec<Message>, committer: Committer, ends: Arc<[BatchEnd]>) -> Batch {
+        Batch { messages, committer, ends }
+    }
+
+    /// The messages.
+    pub fn iter(&self) -> slice::Iter<'_, Message> {
+        self.messages.iter()
+    }
+
+    /// How many messages there are; at least one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether there are none; never so for a batch that a callback is given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Commits this batch up to its end, so that nobody of the group is given its messages again. Call it once they are
+    /// processed.
+    ///
+    /// The commit is under way when this returns; await the result or drop it. It stays allowed after the callback has
+    /// returned, but not after the batch has failed.
+    pub fn commit(&self) -> CommitFuture {
+        self.committer.commit(What::Batch(Arc::clone(&self.ends)))
+    }
+}
+
+impl<'batch> IntoIterator for &'batch Batch {
+    type Item = &'batch Message;
+    type IntoIter = slice::Iter<'batch, Message>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("messages", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The result of a commit, once the group's coordinator has answered. Dropping it does not take the commit back.
+///
+/// # Cancel safety
+/// Safe to drop and to poll again until it is ready.
+#[derive(Debug)]
+pub struct CommitFuture(oneshot::Receiver<Result<(), CommitError>>);
+
+impl Future for CommitFuture {
+    type Output = Result<(), CommitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Without an answer the consumer was stopped.
+        Poll::Ready(ready!(Pin::new(&mut self.0).poll(cx)).unwrap_or(Err(CommitError::Stopped)))
+    }
+}
+
+/// What is to be committed.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// One batch up to its end.
+    Batch(Arc<[BatchEnd]>),
+    /// Whatever callbacks have returned from.
+    Processed,
+}
+
+/// Something asked of the consumer's task.
+#[derive(Debug)]
+pub(crate) struct CommitRequest {
+    pub(crate) what: What,
+    pub(crate) reply: Reply,
+}
+
+/// Where the result of a commit goes.
+pub(crate) type Reply = oneshot::Sender<Result<(), CommitError>>;
+
+/// The way to the task of one run of a consumer.
+#[derive(Debug, Clone)]
+pub(crate) struct Committer(mpsc::Sender<CommitRequest>);
+
+tokio::task_local! {
+    /// The batch that the callback running in this task was given.
+    static CURRENT: (Committer, Arc<[BatchEnd]>);
+}
+
+impl Committer {
+    pub(crate) fn new() -> (Committer, mpsc::Receiver<CommitRequest>) {
+        let (tx, rx) = mpsc::channel(COMMITS_WAITING_MAX);
+        (Committer(tx), rx)
+    }
+
+    /// Inside a callback of this consumer the batch it was given, elsewhere what was processed: a commit from some other
+    /// task never covers a batch whose callback is still at work.
+    pub(crate) fn commit_current(&self) -> CommitFuture {
+        let batch = CURRENT.try_with(|(committer, ends)| {
+            committer.0.same_channel(&self.0).then(|| What::Batch(Arc::clone(ends)))
+        });
+        self.commit(batch.ok().flatten().unwrap_or(What::Processed))
+    }
+
+    fn commit(&self, what: What) -> CommitFuture {
+        let (reply, answer) = oneshot::channel();
+        if let Err(mpsc::error::TrySendError::Full(refused)) = self.0.try_send(CommitRequest { what, reply }) {
+            answer_with(refused.reply, Err(CommitError::QueueFull { limit: COMMITS_WAITING_MAX }));
+        }
+        CommitFuture(answer)
+    }
+
+    /// Runs a callback so that [`Committer::commit_current`] knows its batch.
+    pub(crate) async fn inside<F: Future>(self, ends: Arc<[BatchEnd]>, callback: F) -> F::Output {
+        CURRENT.scope((self, ends), callback).await
+    }
+}
+
+/// The commit that was answered so may have been forgotten by whoever asked for it.
+pub(crate) fn answer_with(reply: Reply, result: Result<(), CommitError>) {
+    drop(reply.send(result));
+}
+
+/// A commit that is refused before it reaches any task.
+pub(crate) fn refused(error: CommitError) -> CommitFuture {
+    let (reply, answer) = oneshot::channel();
+    answer_with(reply, Err(error));
+    CommitFuture(answer)
+}
+
+/// The next request; pending for ever when nobody can ask any more.
+pub(crate) async fn next_request(requests: &mut mpsc::Receiver<CommitRequest>) -> CommitRequest {
+    poll_fn(|cx| match requests.poll_recv(cx) {
+        Poll::Ready(Some(request)) => Poll::Ready(request),
+        Poll::Ready(None) | Poll::Pending => Poll::Pending,
+    })
+    .await
+}

@@ -1,0 +1,107 @@
+//! The consumer as a component.
+
+use std::sync::Arc;
+
+use mainspring_config::Violation;
+use mainspring_core::{Component, ComponentContext, Health, LoadError, ServiceOutline};
+use mainspring_kafka_ffi::Consumer;
+use mainspring_metrics::{Collector, Registration};
+
+use crate::client::{ClientState, Connection, Role};
+use crate::consumer::config::ConsumerConfig;
+use crate::consumer::error::ConsumerError;
+use crate::consumer::metrics::Metrics;
+use crate::consumer::scope::{ConsumerScope, Control};
+use crate::consumer::status::Status;
+
+/// Consumes topics as a member of a group and hands messages in batches to a callback.
+///
+/// Nothing is consumed before [`ConsumerScope::start`].
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use mainspring_core::{Component, ComponentContext, LoadError, NoConfig};
+/// use mainspring_kafka::{Batch, ConsumerScope, KafkaConsumerComponent};
+///
+/// struct Orders {
+///     consumer: ConsumerScope,
+/// }
+///
+/// impl Component for Orders {
+///     const DEFAULT_NAME: &'static str = "orders";
+///     type Config = NoConfig;
+///
+///     async fn load(_: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+///         let consumer = cx.find_default::<KafkaConsumerComponent>().await?.consumer()?;
+///         consumer.start(process)?;
+///         Ok(Self { consumer })
+///     }
+///
+///     async fn stop(&self) {
+///         self.consumer.stop().await;
+///     }
+/// }
+///
+/// async fn process(batch: Batch) -> Result<(), Infallible> {
+///     for message in &batch {
+///         tracing::info!(offset = message.offset(), "An order");
+///     }
+///     drop(batch.commit());
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct KafkaConsumerComponent {
+    control: Arc<Control>,
+    _metrics: Registration,
+}
+
+impl KafkaConsumerComponent {
+    /// The right to consume; one exists at a time.
+    ///
+    /// # Errors
+    /// [`ConsumerError::InUse`] while another scope exists.
+    pub fn consumer(&self) -> Result<ConsumerScope, ConsumerError> {
+        self.control.scope()
+    }
+}
+
+impl Component for KafkaConsumerComponent {
+    const DEFAULT_NAME: &'static str = "kafka-consumer";
+    type Config = ConsumerConfig;
+
+    fn validate(config: &ConsumerConfig, service: &ServiceOutline) -> Vec<Violation> {
+        config.violations(service)
+    }
+
+    async fn load(config: ConsumerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        let connection = Connection::find(&config.common, cx).await?;
+        let processor = cx.task_processor(&config.task_processor)?;
+        let callback_processor = cx.task_processor(&config.callback_task_processor)?;
+        let client = ClientState::new(cx.name(), Role::Consumer, &config.common);
+        let settings = config.into_settings(cx.name(), &connection, &*cx.surroundings())?;
+        // librdkafka checks the properties against each other only when a client is made of them.
+        drop(Consumer::new(settings.client.clone())?);
+        let metrics = Metrics::new(
+            cx.metrics(),
+            cx.name(),
+            &settings.group,
+            &settings.topics,
+            settings.max_callback_duration,
+        );
+        let status = Arc::new(Status::new(client, metrics));
+        let collector: Arc<dyn Collector> = Arc::<Status>::clone(&status);
+        let registration = cx.metrics().register(collector);
+        let control = Control::new(cx.clone(), settings, status, processor, callback_processor);
+        Ok(Self { control: Arc::new(control), _metrics: registration })
+    }
+
+    async fn stop(&self) {
+        self.control.shut_down().await;
+    }
+
+    fn health(&self) -> Health {
+        self.control.status.health()
+    }
+}

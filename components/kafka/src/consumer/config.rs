@@ -1,0 +1,309 @@
+//! The options of a consumer component, and what the code makes of them.
+
+use std::time::Duration;
+
+use mainspring_config::{HumanDuration, Surroundings, Violation};
+use mainspring_core::{LoadError, ServiceOutline};
+use mainspring_kafka_ffi::ClientConfig;
+use mainspring_logging::Level;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::client::{CommonConfig, Connection, TypedOption};
+
+const BATCH_SIZE_MAX: usize = 1_000_000;
+const POLL_TIMEOUT_MAX: HumanDuration = HumanDuration::from_secs(60 * 60);
+const CALLBACK_DURATION_MAX: HumanDuration = HumanDuration::from_millis(86_400_000);
+const RESTART_DELAY_MAX: HumanDuration = HumanDuration::from_secs(24 * 60 * 60);
+
+/// What librdkafka allows a member of a classic group to be silent for, unless told otherwise.
+const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45);
+
+/// The part of `group_id` and `group_instance_id` that stands for the name of the pod.
+const POD_NAME: &str = "{pod_name}";
+
+/// Properties that the consumer cannot work without: it commits what was processed, never what was merely read, and end of
+/// partition entries would move positions.
+const FORCED: [(&[&str], &str); 3] = [
+    (&["enable.auto.commit", "auto.commit.enable"], "false"),
+    (&["enable.auto.offset.store"], "false"),
+    (&["enable.partition.eof"], "false"),
+];
+
+/// Options of [`KafkaConsumerComponent`](crate::KafkaConsumerComponent).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ConsumerConfig {
+    /// Options of every Kafka client.
+    #[serde(flatten)]
+    pub common: CommonConfig,
+    /// Group whose members share the partitions. Required. `{pod_name}` in it, once, is replaced by the environment
+    /// variable that `env_pod_name` names. Sets `group.id`.
+    pub group_id: String,
+    /// Name of the environment variable that replaces `{pod_name}`. Default: none, and `{pod_name}` stays as it is.
+    #[serde(default)]
+    pub env_pod_name: Option<String>,
+    /// Topics to consume; at least one. A name that begins with `^` is a regular expression. Required.
+    pub topics: Vec<String>,
+    /// Most messages that one call of the callback is given. From 1 to 1000000, default `1`.
+    #[serde(default = "ConsumerConfig::default_max_batch_size")]
+    pub max_batch_size: usize,
+    /// Longest wait for a batch to fill, from its first message on, before the callback runs with whatever has arrived. Up
+    /// to `1h`, default `1s`. Larger values trade latency for fuller batches.
+    #[serde(default = "ConsumerConfig::default_poll_timeout")]
+    pub poll_timeout: HumanDuration,
+    /// Longest time one call of the callback may take. There is a warning at half of it; at the limit the callback is
+    /// cancelled and its batch has failed. From `1ms` to `24h`, default `5m`. Sets `max.poll.interval.ms`, but never below
+    /// `session.timeout.ms`.
+    #[serde(default = "ConsumerConfig::default_max_callback_duration")]
+    pub max_callback_duration: HumanDuration,
+    /// How long the consumer waits after a failed batch before it reads again from the last commit, and after a failure of
+    /// the client before it creates a new one. Up to `24h`, default `10s`.
+    #[serde(default = "ConsumerConfig::default_restart_after_failure_delay")]
+    pub restart_after_failure_delay: HumanDuration,
+    /// Where to read a partition that the group has no valid commit for. Default `smallest`. Sets `auto.offset.reset`.
+    #[serde(default)]
+    pub auto_offset_reset: AutoOffsetReset,
+    /// Name under which this member keeps its partitions through a restart (static membership); `{pod_name}` as in
+    /// `group_id`. Default: none. Sets `group.instance.id`.
+    #[serde(default)]
+    pub group_instance_id: Option<String>,
+    /// How the keys of messages appear in the log line of each message at `operation_log_level`. Default `plaintext`.
+    #[serde(default)]
+    pub message_key_log_format: KeyLogFormat,
+    /// Task processor that serves the client. Default `consumer-task-processor`.
+    #[serde(default = "ConsumerConfig::default_task_processor")]
+    pub task_processor: String,
+    /// Task processor that runs the callback. Default `main-task-processor`.
+    #[serde(default = "ConsumerConfig::default_callback_task_processor")]
+    pub callback_task_processor: String,
+}
+
+/// Where to begin without a valid commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum AutoOffsetReset {
+    /// At the first message there is.
+    #[default]
+    Smallest,
+    /// As `smallest`.
+    Earliest,
+    /// As `smallest`.
+    Beginning,
+    /// At the next message to come.
+    Largest,
+    /// As `largest`.
+    Latest,
+    /// As `largest`.
+    End,
+    /// Nowhere: the partition is not read, and an error is logged.
+    Error,
+}
+
+/// How keys are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum KeyLogFormat {
+    /// As text; what is not UTF-8 is replaced.
+    #[default]
+    Plaintext,
+    /// Two hexadecimal digits for each byte.
+    Hex,
+}
+
+impl ConsumerConfig {
+    const fn default_max_batch_size() -> usize {
+        1
+    }
+
+    const fn default_poll_timeout() -> HumanDuration {
+        HumanDuration::from_secs(1)
+    }
+
+    const fn default_max_callback_duration() -> HumanDuration {
+        HumanDuration::from_secs(5 * 60)
+    }
+
+    const fn default_restart_after_failure_delay() -> HumanDuration {
+        HumanDuration::from_secs(10)
+    }
+
+    fn default_task_processor() -> String {
+        "consumer-task-processor".to_owned()
+    }
+
+    fn default_callback_task_processor() -> String {
+        "main-task-processor".to_owned()
+    }
+
+    /// Everything that a configuration alone can prove wrong.
+    pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
+        let mut violations = self.common.violations(&self.typed(&self.group_id, self.group_instance_id.as_deref()));
+        let min = HumanDuration::from_millis(1);
+        let zero = HumanDuration::default();
+        violations.extend(self.poll_timeout.check_range("poll_timeout", zero..=POLL_TIMEOUT_MAX));
+        violations.extend(
+            self.max_callback_duration.check_range("max_callback_duration", min..=CALLBACK_DURATION_MAX),
+        );
+        violations.extend(
+            self.restart_after_failure_delay
+                .check_range("restart_after_failure_delay", zero..=RESTART_DELAY_MAX),
+        );
+        violations.extend(service.check_task_processor("task_processor", &self.task_processor));
+        violations.extend(
+            service.check_task_processor("callback_task_processor", &self.callback_task_processor),
+        );
+        self.check_names(&mut violations);
+        self.check_forced(&mut violations);
+        violations
+    }
+
+    fn check_names(&self, violations: &mut Vec<Violation>) {
+        let mut check = |path: &str, is_right: bool, message: String| {
+            if !is_right {
+                violations.push(Violation::new(path, message));
+            }
+        };
+        check("group_id", !self.group_id.is_empty(), "expected the name of a group, found an empty text".to_owned());
+        let instance_is_right = self.group_instance_id.as_ref().is_none_or(|id| !id.is_empty());
+        check("group_instance_id", instance_is_right, "expected a name, found an empty text".to_owned());
+        check("topics", !self.topics.is_empty(), "expected at least one topic, found none".to_owned());
+        let size = self.max_batch_size;
+        let message = format!("expected an integer from 1 to {BATCH_SIZE_MAX}, found `{size}`");
+        check("max_batch_size", (1..=BATCH_SIZE_MAX).contains(&size), message);
+        for (topic_idx, topic) in self.topics.iter().enumerate() {
+            let path = format!("topics[{topic_idx}]");
+            check(&path, !topic.is_empty(), "expected the name of a topic, found an empty text".to_owned());
+            let is_new = !self.topics[..topic_idx].contains(topic);
+            check(&path, is_new, format!("topic `{topic}` is given twice"));
+        }
+    }
+
+    fn check_forced(&self, violations: &mut Vec<Violation>) {
+        for (names, value) in FORCED {
+            for name in names.iter().filter(|name| self.common.rd_kafka_custom_options.contains_key(**name)) {
+                let message = format!("`{name}` is always `{value}` here: offsets are committed by the callback");
+                violations.push(Violation::new(format!("rd_kafka_custom_options.{name}"), message));
+            }
+        }
+    }
+
+    /// The properties that keys of ours set.
+    fn typed(&self, group_id: &str, group_instance_id: Option<&str>) -> Vec<TypedOption> {
+        let mut typed = vec![
+            TypedOption::new("group_id", &["group.id"], group_id),
+            TypedOption::new(
+                "max_callback_duration",
+                &["max.poll.interval.ms"],
+                self.poll_interval().as_millis(),
+            ),
+            TypedOption::new("auto_offset_reset", &["auto.offset.reset"], self.auto_offset_reset.as_str()),
+        ];
+        if let Some(id) = group_instance_id {
+            typed.push(TypedOption::new("group_instance_id", &["group.instance.id"], id));
+        }
+        typed
+    }
+
+    /// How long the client may go without being polled. Our own clock ends callbacks, and the client is polled meanwhile, so
+    /// this only has to be a value that librdkafka takes: not below the session timeout.
+    fn poll_interval(&self) -> Duration {
+        self.max_callback_duration.get().max(self.session_timeout())
+    }
+
+    fn session_timeout(&self) -> Duration {
+        let custom = self.common.rd_kafka_custom_options.get("session.timeout.ms");
+        let millis = custom.and_then(|millis| millis.parse().ok());
+        millis.map_or(SESSION_TIMEOUT_DEFAULT, Duration::from_millis)
+    }
+
+    fn is_new_group_protocol(&self, config: &ClientConfig) -> bool {
+        config.get("group.protocol").as_deref() == Some("consumer")
+    }
+
+    /// Fills in what the configuration leaves to the environment.
+    pub(crate) fn into_settings(
+        self,
+        component: &str,
+        connection: &Connection,
+        world: &dyn Surroundings,
+    ) -> Result<Settings, LoadError> {
+        let group = self.with_pod_name(&self.group_id, world)?;
+        let instance = self.group_instance_id.as_deref().map(|id| self.with_pod_name(id, world)).transpose()?;
+        let mut typed = self.typed(&group, instance.as_deref());
+        typed.extend(FORCED.map(|(names, value)| TypedOption::new("", names, value)));
+        let client = self.common.client_config(connection, &typed)?;
+        Ok(Settings {
+            component: component.to_owned(),
+            group,
+            is_new_group_protocol: self.is_new_group_protocol(&client),
+            client,
+            poll_interval: self.poll_interval(),
+            session_timeout: self.session_timeout(),
+            max_batch_size: self.max_batch_size,
+            poll_timeout: self.poll_timeout.get(),
+            max_callback_duration: self.max_callback_duration.get(),
+            restart_delay: self.restart_after_failure_delay.get(),
+            key_format: self.message_key_log_format,
+            operation_level: self.common.operation_log_level,
+            topics: self.topics,
+        })
+    }
+
+    fn with_pod_name(&self, text: &str, world: &dyn Surroundings) -> Result<String, LoadError> {
+        let Some(variable) = self.env_pod_name.as_deref().filter(|_| text.contains(POD_NAME)) else {
+            return Ok(text.to_owned());
+        };
+        let pod = world.env_var(variable).ok_or_else(|| {
+            let message = format!("environment variable `{variable}`, named by `env_pod_name`, is not set");
+            LoadError::message(message)
+        })?;
+        Ok(text.replacen(POD_NAME, &pod, 1))
+    }
+}
+
+impl AutoOffsetReset {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Smallest => "smallest",
+            Self::Earliest => "earliest",
+            Self::Beginning => "beginning",
+            Self::Largest => "largest",
+            Self::Latest => "latest",
+            Self::End => "end",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl KeyLogFormat {
+    /// A key as it is logged; empty for none.
+    pub(crate) fn show(self, key: Option<&[u8]>) -> String {
+        let key = key.unwrap_or_default();
+        match self {
+            Self::Plaintext => String::from_utf8_lossy(key).into_owned(),
+            Self::Hex => key.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
+}
+
+/// A consumer ready to be started: the configuration with everything filled in.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) component: String,
+    pub(crate) group: String,
+    pub(crate) topics: Vec<String>,
+    pub(crate) client: ClientConfig,
+    /// Whether the coordinator assigns partitions itself (KIP-848).
+    pub(crate) is_new_group_protocol: bool,
+    pub(crate) poll_interval: Duration,
+    pub(crate) session_timeout: Duration,
+    pub(crate) max_batch_size: usize,
+    pub(crate) poll_timeout: Duration,
+    pub(crate) max_callback_duration: Duration,
+    pub(crate) restart_delay: Duration,
+    pub(crate) key_format: KeyLogFormat,
+    pub(crate) operation_level: Level,
+}

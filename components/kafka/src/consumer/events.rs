@@ -1,0 +1,250 @@
+//! What a consumer reports: each event once, its log line and its figures together. Payloads are never logged.
+
+use std::time::Duration;
+
+use mainspring_kafka_ffi::{KafkaError, MessageError, TopicPartition};
+use mainspring_logging::Level;
+use tokio::time::Instant;
+
+use crate::client::log_at;
+use crate::consumer::batch::CommitRequest;
+use crate::consumer::commits::Answer;
+use crate::consumer::config::Settings;
+use crate::consumer::ledger::BatchEnd;
+use crate::consumer::message::Message;
+use crate::consumer::status::Status;
+
+/// Why a batch failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Error(String),
+    Panicked(String),
+    TimedOut,
+    Cancelled,
+}
+
+impl Failure {
+    /// The value of the label `error_type`.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Error(_) => "error",
+            Self::Panicked(_) => "panic",
+            Self::TimedOut => "timeout",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Error(text) | Self::Panicked(text) => text,
+            Self::TimedOut => "it took longer than `max_callback_duration`",
+            Self::Cancelled => "it was cancelled",
+        }
+    }
+}
+
+pub(crate) fn started(status: &Status, settings: &Settings) {
+    tracing::info!(
+        component = status.component(),
+        group = settings.group,
+        topics = settings.topics.join(","),
+        "Started consuming"
+    );
+}
+
+pub(crate) fn stopped(status: &Status, settings: &Settings) {
+    tracing::info!(component = status.component(), group = settings.group, "Stopped consuming");
+}
+
+/// The client could not be created or is unusable; there will be another one.
+pub(crate) fn client_failed(status: &Status, error: &str, delay: Duration) {
+    tracing::error!(component = status.component(), error, delay_ms = delay.as_millis(), "Consumer failed; it starts anew");
+    status.metrics.restarts("fatal").inc();
+}
+
+pub(crate) fn poll_exceeded(status: &Status, error: &KafkaError) {
+    tracing::error!(component = status.component(), %error, "Member was put out of its group for not polling");
+    status.metrics.restarts("poll_exceeded").inc();
+}
+
+pub(crate) fn assigned(status: &Status, settings: &Settings, protocol: &str, partitions: &[TopicPartition]) {
+    rebalance(status, settings, "assign", protocol);
+    for TopicPartition { topic, partition, .. } in partitions {
+        tracing::info!(component = status.component(), group = settings.group, %topic, partition, protocol, "Partition assigned");
+    }
+}
+
+pub(crate) fn revoked(
+    status: &Status,
+    settings: &Settings,
+    protocol: &str,
+    partitions: &[TopicPartition],
+    lost: bool,
+) {
+    rebalance(status, settings, if lost { "lost" } else { "revoke" }, protocol);
+    for TopicPartition { topic, partition, .. } in partitions {
+        let component = status.component();
+        if lost {
+            tracing::warn!(component, group = settings.group, %topic, partition, protocol, "Partition lost");
+        } else {
+            tracing::info!(component, group = settings.group, %topic, partition, protocol, "Partition revoked");
+        }
+    }
+}
+
+fn rebalance(status: &Status, settings: &Settings, event: &'static str, protocol: &str) {
+    let label = match (settings.is_new_group_protocol, protocol) {
+        (true, _) => "consumer",
+        (false, "cooperative") => "cooperative",
+        (false, _) => "classic_eager",
+    };
+    status.metrics.rebalance(event, label);
+}
+
+/// A revocation waited for its batch for as long as it may.
+pub(crate) fn handed_back_unfinished(status: &Status, waited: Duration) {
+    tracing::warn!(
+        component = status.component(),
+        waited_ms = waited.as_millis(),
+        "Partitions are handed back before their batch is done; its messages may be processed twice"
+    );
+}
+
+pub(crate) fn rebalance_failed(status: &Status, error: &KafkaError) {
+    tracing::error!(component = status.component(), %error, "Rebalance could not be answered");
+}
+
+/// An entry of the fetch queue that is no message.
+pub(crate) fn fetch_error(status: &Status, MessageError { code, text, topic, partition, offset }: &MessageError) {
+    let component = status.component();
+    tracing::warn!(component, topic, partition, offset, %code, error = text, "Partition cannot be read");
+}
+
+/// Messages are handed to a callback.
+pub(crate) fn batch_begins(status: &Status, settings: &Settings, messages: &[Message]) {
+    status.metrics.batch(messages.len());
+    for run in messages.chunk_by(|a, b| a.topic() == b.topic()) {
+        status.metrics.topic(run[0].topic()).delivered(run.iter().filter_map(Message::timestamp));
+    }
+    if settings.operation_level == Level::None {
+        return;
+    }
+    for message in messages {
+        log_at!(
+            settings.operation_level,
+            component = status.component(),
+            group = settings.group,
+            topic = message.topic(),
+            partition = message.partition(),
+            offset = message.offset(),
+            key = settings.key_format.show(message.key()),
+            "Message is handed to the callback"
+        );
+    }
+}
+
+pub(crate) fn batch_succeeded(status: &Status, ends: &[BatchEnd], took: Duration) {
+    status.metrics.callback(common_topic(ends), "", took);
+    for end in ends {
+        status.metrics.topic(&end.topic).succeeded(end.messages);
+    }
+}
+
+pub(crate) fn batch_failed(
+    status: &Status,
+    settings: &Settings,
+    ends: &[BatchEnd],
+    failure: &Failure,
+    took: Duration,
+) {
+    status.metrics.callback(common_topic(ends), failure.name(), took);
+    for end in ends {
+        status.metrics.topic(&end.topic).failed(end.messages);
+    }
+    status.metrics.restarts("callback_error").inc();
+    tracing::error!(
+        component = status.component(),
+        group = settings.group,
+        messages = ends.iter().map(|end| end.messages).sum::<usize>(),
+        reason = failure.name(),
+        error = failure.text(),
+        delay_ms = settings.restart_delay.as_millis(),
+        "Batch failed; its messages are read again after a delay"
+    );
+}
+
+fn common_topic(ends: &[BatchEnd]) -> &str {
+    match ends {
+        [first, rest @ ..] if rest.iter().all(|end| end.topic == first.topic) => &first.topic,
+        _ => "",
+    }
+}
+
+pub(crate) fn callback_is_slow(status: &Status, limit: Duration) {
+    tracing::warn!(
+        component = status.component(),
+        limit_ms = limit.as_millis(),
+        "Callback has used half of `max_callback_duration`"
+    );
+}
+
+pub(crate) fn callback_timed_out(status: &Status, limit: Duration) {
+    status.set_overdue(true);
+    tracing::error!(
+        component = status.component(),
+        limit_ms = limit.as_millis(),
+        "Callback outlasts `max_callback_duration`; it is cancelled"
+    );
+}
+
+/// Reading goes on from these offsets.
+pub(crate) fn rolled_back(status: &Status, positions: &[TopicPartition]) {
+    for TopicPartition { topic, partition, offset, .. } in positions {
+        let offset = offset.unwrap_or_default();
+        tracing::info!(component = status.component(), %topic, partition, offset, "Reading again");
+    }
+}
+
+pub(crate) fn rollback_failed(status: &Status, error: &KafkaError) {
+    tracing::error!(component = status.component(), %error, "Partitions could not be set back");
+}
+
+pub(crate) fn committed(status: &Status, settings: &Settings, answer: &Answer) {
+    let took = Instant::now().saturating_duration_since(answer.sent);
+    let failure = answer.offsets.iter().find_map(|(_, _, result)| result.as_ref().err());
+    status.metrics.commit(&failure.map(super::error::CommitError::name).unwrap_or_default(), took);
+    for ((topic, partition), commit, result) in &answer.offsets {
+        let component = status.component();
+        let (group, offset) = (&settings.group, commit.next);
+        match result {
+            Ok(()) => log_at!(settings.operation_level, component, group, %topic, partition, offset, "Offset committed"),
+            Err(error) => tracing::error!(component, group, %topic, partition, offset, %error, "Offset not committed"),
+        }
+    }
+}
+
+/// A commit came for partitions that are not ours any more.
+pub(crate) fn commit_refused(status: &Status, topic: &str, partition: i32) {
+    let component = status.component();
+    tracing::warn!(component, topic, partition, "Commit refused: the partition was taken back meanwhile");
+}
+
+/// A commit came while there is no client.
+pub(crate) fn commit_without_client(status: &Status, request: &CommitRequest) {
+    tracing::warn!(component = status.component(), what = ?request.what, "Commit refused: the consumer has no client");
+}
+
+/// Something did not end within its part of the stop.
+pub(crate) fn stop_overran(status: &Status, what: &str, limit: Duration) {
+    let component = status.component();
+    tracing::warn!(component, what, limit_ms = limit.as_millis(), "Stopping goes on without waiting any longer");
+}
+
+pub(crate) fn close_failed(status: &Status, error: &KafkaError) {
+    tracing::warn!(component = status.component(), %error, "Group could not be left in order");
+}
+
+/// A component is stopped while its scope is still in use.
+pub(crate) fn stopped_in_use(component: &str) {
+    tracing::warn!(component, "Consumer is stopped before the component that uses it");
+}

@@ -1,0 +1,234 @@
+//! Which partitions are ours and how far each has come: values only, nothing is sent from here.
+//!
+//! Two numbers guard against acting on what is no longer true. A partition gets a new *epoch* when it is assigned and when
+//! its batch fails; a commit is admitted only with the epoch its messages were handed out under. It gets a new *assignment*
+//! only when it is assigned; answers to commits that were sent count for as long as that lasts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mainspring_kafka_ffi::{OFFSET_BEGINNING, TopicPartition};
+
+/// Topic and partition.
+pub(crate) type Key = (Arc<str>, i32);
+
+/// Where a batch ends in one of its partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BatchEnd {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    /// How many messages of the batch are from here.
+    pub(crate) messages: usize,
+    /// Under which they were handed out.
+    pub(crate) epoch: u64,
+    /// The offset after the last of them.
+    pub(crate) next: i64,
+    pub(crate) leader_epoch: Option<i32>,
+}
+
+/// An offset that may be committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Commit {
+    pub(crate) next: i64,
+    pub(crate) leader_epoch: Option<i32>,
+    pub(crate) assignment: u64,
+}
+
+/// What became of the ends that somebody wants committed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    pub(crate) commits: BTreeMap<Key, Commit>,
+    /// Those of partitions taken back since.
+    pub(crate) refused: Vec<Key>,
+}
+
+/// How far one partition has come, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    /// The offset after the last message that a callback is done with, or the one reading began at.
+    pub(crate) position: Option<i64>,
+    pub(crate) committed: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    partitions: BTreeMap<Arc<str>, BTreeMap<i32, Partition>>,
+    epochs: u64,
+}
+
+#[derive(Debug)]
+struct Partition {
+    assignment: u64,
+    epoch: u64,
+    /// The first message seen since the assignment: where reading began.
+    began: Option<i64>,
+    processed: Option<(i64, Option<i32>)>,
+    committed: Option<i64>,
+}
+
+impl Ledger {
+    /// Takes on partitions; one that is ours already begins anew.
+    pub(crate) fn assign(&mut self, partitions: &[TopicPartition]) {
+        for TopicPartition { topic, partition, .. } in partitions {
+            let epoch = self.next_epoch();
+            let fresh = Partition { assignment: epoch, epoch, began: None, processed: None, committed: None };
+            self.partitions.entry(Arc::clone(topic)).or_default().insert(*partition, fresh);
+        }
+    }
+
+    /// Gives up partitions.
+    pub(crate) fn revoke<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) {
+        for TopicPartition { topic, partition, .. } in partitions {
+            if let Some(of_topic) = self.partitions.get_mut(topic) {
+                of_topic.remove(partition);
+                if of_topic.is_empty() {
+                    self.partitions.remove(topic);
+                }
+            }
+        }
+    }
+
+    /// Gives up everything.
+    pub(crate) fn clear(&mut self) {
+        self.partitions.clear();
+    }
+
+    pub(crate) fn owns(&self, topic: &str, partition: i32) -> bool {
+        self.get(topic, partition).is_some()
+    }
+
+    /// Notes the first of some messages in a row; `false` when the partition is not ours.
+    pub(crate) fn taken(&mut self, topic: &str, partition: i32, offset: i64) -> bool {
+        let Some(partition) = self.get_mut(topic, partition) else { return false };
+        partition.began.get_or_insert(offset);
+        true
+    }
+
+    /// The end of a batch in one partition; `None` when that is not ours.
+    pub(crate) fn end(&self, topic: &str, partition: i32, next: i64, leader_epoch: Option<i32>) -> Option<BatchEnd> {
+        let (topic, of_topic) = self.partitions.get_key_value(topic)?;
+        let epoch = of_topic.get(&partition)?.epoch;
+        Some(BatchEnd { topic: Arc::clone(topic), partition, messages: 0, epoch, next, leader_epoch })
+    }
+
+    /// A callback is done with a batch.
+    pub(crate) fn processed(&mut self, ends: &[BatchEnd]) {
+        for end in ends {
+            if let Some(partition) = self.get_mut(&end.topic, end.partition)
+                && partition.epoch == end.epoch
+            {
+                partition.processed = Some((end.next, end.leader_epoch));
+            }
+        }
+    }
+
+    /// A batch failed: none of it can be committed any more. Returns its partitions as they are now, for
+    /// [`Ledger::rollback`].
+    pub(crate) fn failed(&mut self, ends: &[BatchEnd]) -> Vec<BatchEnd> {
+        let mut failed = Vec::new();
+        for end in ends {
+            let epoch = self.next_epoch();
+            if let Some(partition) = self.get_mut(&end.topic, end.partition)
+                && partition.epoch == end.epoch
+            {
+                partition.epoch = epoch;
+                failed.push(BatchEnd { epoch, ..end.clone() });
+            }
+        }
+        failed
+    }
+
+    /// Where to read again after [`Ledger::failed`]: from the last commit, or from where reading began. Partitions taken
+    /// back meanwhile are left out.
+    pub(crate) fn rollback(&mut self, failed: &[BatchEnd]) -> Vec<TopicPartition> {
+        let mut positions = Vec::new();
+        for end in failed {
+            if let Some(partition) = self.get_mut(&end.topic, end.partition)
+                && partition.epoch == end.epoch
+            {
+                let back_to = partition.committed.or(partition.began).unwrap_or(OFFSET_BEGINNING);
+                partition.processed = partition.processed.filter(|(next, _)| *next <= back_to);
+                positions.push(TopicPartition::new(Arc::clone(&end.topic), end.partition).with_offset(back_to));
+            }
+        }
+        positions
+    }
+
+    /// Sorts out what may be committed of a batch. Offsets that are committed already need no commit.
+    pub(crate) fn admit(&self, ends: &[BatchEnd]) -> Admitted {
+        let mut admitted = Admitted::default();
+        for end in ends {
+            let key = (Arc::clone(&end.topic), end.partition);
+            match self.get(&end.topic, end.partition) {
+                Some(partition) if partition.epoch == end.epoch => {
+                    admitted.add(key, partition, (end.next, end.leader_epoch));
+                }
+                Some(_) | None => admitted.refused.push(key),
+            }
+        }
+        admitted
+    }
+
+    /// What may be committed because callbacks are done with it.
+    pub(crate) fn admit_processed(&self) -> Admitted {
+        let mut admitted = Admitted::default();
+        for (topic, of_topic) in &self.partitions {
+            for (id, partition) in of_topic {
+                if let Some(processed) = partition.processed {
+                    admitted.add((Arc::clone(topic), *id), partition, processed);
+                }
+            }
+        }
+        admitted
+    }
+
+    /// The coordinator took a commit.
+    pub(crate) fn committed(&mut self, key: &Key, commit: &Commit) {
+        if let Some(partition) = self.get_mut(&key.0, key.1)
+            && partition.assignment == commit.assignment
+        {
+            partition.committed = partition.committed.max(Some(commit.next));
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Vec<Progress> {
+        let of_topic = |(topic, of_topic): (&Arc<str>, &BTreeMap<i32, Partition>)| {
+            let progress = of_topic.iter().map(|(id, partition)| Progress {
+                topic: Arc::clone(topic),
+                partition: *id,
+                position: partition.processed.map(|(next, _)| next).or(partition.committed).or(partition.began),
+                committed: partition.committed,
+            });
+            progress.collect::<Vec<_>>()
+        };
+        self.partitions.iter().flat_map(of_topic).collect()
+    }
+
+    /// How many partitions are assigned, by topic.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.partitions.iter().map(|(topic, of_topic)| (&**topic, of_topic.len()))
+    }
+
+    fn get(&self, topic: &str, partition: i32) -> Option<&Partition> {
+        self.partitions.get(topic)?.get(&partition)
+    }
+
+    fn get_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Partition> {
+        self.partitions.get_mut(topic)?.get_mut(&partition)
+    }
+
+    fn next_epoch(&mut self) -> u64 {
+        self.epochs += 1;
+        self.epochs
+    }
+}
+
+impl Admitted {
+    fn add(&mut self, key: Key, partition: &Partition, (next, leader_epoch): (i64, Option<i32>)) {
+        if partition.committed < Some(next) {
+            self.commits.insert(key, Commit { next, leader_epoch, assignment: partition.assignment });
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A consumed message, lent from librdkafka's fetch buffers.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use mainspring_kafka_ffi as ffi;
+
+/// A message of a topic. Nothing of it is copied.
+///
+/// It keeps the whole fetch buffer that it came in, often a megabyte, and delays the end of its consumer. Copy what should
+/// live longer than the callback.
+pub struct Message(ffi::Message);
+
+impl Message {
+    pub(crate) fn new(message: ffi::Message) -> Message {
+        Message(message)
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.0.topic()
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    /// The offset in its partition.
+    #[must_use]
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+
+    /// The key; an empty one is not the same as none.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    /// The payload; `None` is a tombstone.
+    #[must_use]
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// The payload, shared without copying; it pins the fetch buffer for as long as it lives.
+    #[must_use]
+    pub fn payload_bytes(&self) -> Option<Bytes> {
+        self.0.payload_bytes()
+    }
+
+    /// When the producer created it or the broker stored it, whichever the topic records; whole milliseconds.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<SystemTime> {
+        let millis = self.0.timestamp()?.millis();
+        let since_epoch = Duration::from_millis(millis.unsigned_abs());
+        if millis < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(since_epoch)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(since_epoch)
+        }
+    }
+
+    /// The headers in order; a name may occur more than once, and a value may be null.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0.headers()
+    }
+
+    /// The value of the last header called `name`; `None` also when that value is null.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers().filter(|(header, _)| *header == name).last()?.1
+    }
+}
+
+impl fmt::Debug for Message {
+    /// Where it comes from; never what it says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

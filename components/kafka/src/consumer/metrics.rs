@@ -1,0 +1,292 @@
+//! The figures of one consumer: held counters on the way of messages, everything else written when a scrape asks.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use mainspring_metrics::{
+    Counter, DURATION_BOUNDS, Family, Histogram, MetricsScope, Registry, Snapshot, UserverView,
+};
+use tokio::time::Instant;
+
+use crate::client::{RecentAverage, Statistics};
+use crate::consumer::ledger::Progress;
+
+static CONSUMED: Family =
+    Family::counter("messaging_client_consumed_messages", "Messages taken from the client, repeated ones too.");
+static PROCESS_DURATION: Family =
+    Family::histogram("messaging_process_duration_seconds", DURATION_BOUNDS, "Time a callback took for a batch.");
+static PROCESSED: Family =
+    Family::counter("kafka_consumer_processed_messages", "Messages that a callback returned from, by result.");
+static BATCH_MESSAGES: Family = Family::histogram(
+    "kafka_consumer_callback_batch_messages",
+    &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0],
+    "Messages that a callback was given at once.",
+);
+static DELIVERY_DELAY: Family = Family::histogram(
+    "kafka_consumer_delivery_delay_seconds",
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 86_400.0],
+    "Time from a message's timestamp to its callback.",
+);
+static COMMITS: Family = Family::counter("kafka_consumer_commits", "Offset commits answered, by result.");
+static COMMIT_DURATION: Family = Family::histogram(
+    "kafka_consumer_commit_duration_seconds",
+    DURATION_BOUNDS,
+    "Time from a commit request to its answer.",
+);
+static REBALANCES: Family = Family::counter("kafka_consumer_rebalances", "Rebalances, by what they brought.");
+static REBALANCE_DURATION: Family = Family::histogram(
+    "kafka_consumer_rebalance_duration_seconds",
+    DURATION_BOUNDS,
+    "Time from a revocation, or from joining, to the next assignment.",
+);
+static RESTARTS: Family = Family::counter("kafka_consumer_restarts", "Times reading began again, by reason.");
+static ASSIGNED: Family = Family::gauge("kafka_consumer_assigned_partitions", "Partitions assigned to this member.");
+static LAG: Family =
+    Family::gauge("kafka_consumer_lag_messages", "Messages from the consumer's position to the partition's end.");
+static COMMITTED: Family =
+    Family::gauge("kafka_consumer_committed_offset", "Offset of the last commit since the assignment.");
+static POSITION: Family = Family::gauge(
+    "kafka_consumer_position_offset",
+    "Offset after the last message that a callback is done with.",
+);
+static HIGH_WATERMARK: Family =
+    Family::gauge("kafka_consumer_high_watermark_offset", "Offset of the next message the partition gets.");
+static FETCH_QUEUE_MESSAGES: Family =
+    Family::gauge("kafka_consumer_fetch_queue_messages", "Messages fetched and not taken yet.");
+static FETCH_QUEUE_BYTES: Family =
+    Family::gauge("kafka_consumer_fetch_queue_bytes", "Bytes of the messages fetched and not taken yet.");
+static LAST_POLL: Family =
+    Family::gauge("kafka_consumer_last_poll_timestamp_seconds", "When messages were taken last, as a Unix time.");
+static LAST_COMMIT: Family =
+    Family::gauge("kafka_consumer_last_commit_timestamp_seconds", "When a commit succeeded last, as a Unix time.");
+static POLL_INTERVAL_LIMIT: Family = Family::gauge(
+    "kafka_consumer_poll_interval_limit_seconds",
+    "Longest time a callback may take: max_callback_duration.",
+);
+static STATE: Family = Family::state_set("kafka_consumer_state", "What the consumer is doing.");
+
+/// Why reading began again.
+pub(crate) const RESTART_REASONS: [&str; 3] = ["callback_error", "fatal", "poll_exceeded"];
+
+/// Handles and figures of one consumer, for as long as its component lives.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    component: String,
+    group: String,
+    limit: Duration,
+    scope: MetricsScope,
+    topics: Mutex<BTreeMap<Arc<str>, Arc<TopicMetrics>>>,
+    batch_messages: Histogram,
+    /// Milliseconds since the Unix epoch; 0 is never.
+    last_poll: AtomicU64,
+    last_commit: AtomicU64,
+}
+
+/// Handles for one topic, looked up once for messages in a row.
+#[derive(Debug)]
+pub(crate) struct TopicMetrics {
+    consumed: Counter,
+    succeeded: Counter,
+    failed: Counter,
+    delivery_delay: Histogram,
+    recent_delay: Mutex<RecentAverage>,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry, component: &str, group: &str, topics: &[String], limit: Duration) -> Metrics {
+        let scope = MetricsScope::new(registry, component);
+        let batch_messages = scope.histogram(&BATCH_MESSAGES, &[]);
+        let metrics = Metrics {
+            component: component.to_owned(),
+            group: group.to_owned(),
+            limit,
+            scope,
+            topics: Mutex::default(),
+            batch_messages,
+            last_poll: AtomicU64::new(0),
+            last_commit: AtomicU64::new(0),
+        };
+        // What is known beforehand exists at 0 before it first happens.
+        for topic in topics.iter().filter(|topic| !topic.starts_with('^')) {
+            metrics.topic(topic);
+        }
+        for reason in RESTART_REASONS {
+            metrics.restarts(reason);
+        }
+        metrics
+    }
+
+    /// The handles of a topic.
+    pub(crate) fn topic(&self, topic: &str) -> Arc<TopicMetrics> {
+        let mut topics = lock(&self.topics);
+        if let Some(known) = topics.get(topic) {
+            return Arc::clone(known);
+        }
+        let of_client = [
+            ("messaging_system", "kafka"),
+            ("messaging_operation_name", "poll"),
+            ("messaging_destination_name", topic),
+            ("messaging_consumer_group_name", &self.group),
+        ];
+        let processed = |result| self.scope.counter(&PROCESSED, &[("topic", topic), ("result", result)]);
+        let created = Arc::new(TopicMetrics {
+            consumed: self.scope.counter(&CONSUMED, &of_client),
+            succeeded: processed("success"),
+            failed: processed("error"),
+            delivery_delay: self.scope.histogram(&DELIVERY_DELAY, &[("topic", topic)]),
+            recent_delay: Mutex::default(),
+        });
+        topics.insert(topic.into(), Arc::clone(&created));
+        created
+    }
+
+    pub(crate) fn polled(&self) {
+        self.last_poll.store(unix_millis(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn batch(&self, messages: usize) {
+        self.batch_messages.observe(as_f64(messages));
+    }
+
+    /// A callback ended; `topic` is empty when its batch had several, `error_type` when it succeeded.
+    pub(crate) fn callback(&self, topic: &str, error_type: &str, took: Duration) {
+        let labels = [
+            ("messaging_system", "kafka"),
+            ("messaging_operation_name", "process"),
+            ("messaging_operation_type", "process"),
+            ("messaging_destination_name", topic),
+            ("messaging_consumer_group_name", &self.group),
+            ("error_type", error_type),
+        ];
+        self.scope.histogram(&PROCESS_DURATION, &labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn commit(&self, error_type: &str, took: Duration) {
+        let result = if error_type.is_empty() { "success" } else { "error" };
+        let labels = [("group", self.group.as_str()), ("result", result), ("error_type", error_type)];
+        self.scope.counter(&COMMITS, &labels).inc();
+        self.scope.histogram(&COMMIT_DURATION, &labels).observe(took.as_secs_f64());
+        if error_type.is_empty() {
+            self.last_commit.store(unix_millis(), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn rebalance(&self, event: &str, protocol: &str) {
+        let labels = [("group", self.group.as_str()), ("event", event), ("protocol", protocol)];
+        self.scope.counter(&REBALANCES, &labels).inc();
+    }
+
+    pub(crate) fn rebalanced(&self, took: Duration) {
+        self.scope.histogram(&REBALANCE_DURATION, &[("group", &self.group)]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn restarts(&self, reason: &str) -> Counter {
+        self.scope.counter(&RESTARTS, &[("reason", reason)])
+    }
+
+    pub(crate) fn collect(
+        &self,
+        snapshot: &mut Snapshot,
+        states: &[(&str, bool)],
+        assigned: &[(String, usize)],
+        progress: &[Progress],
+        statistics: &Statistics,
+    ) {
+        let component = ("component", self.component.as_str());
+        let group = ("group", self.group.as_str());
+        snapshot.state_set(&STATE, &[component], states);
+        snapshot.gauge(&POLL_INTERVAL_LIMIT, &[component], self.limit.as_secs_f64());
+        for (family, cell) in [(&LAST_POLL, &self.last_poll), (&LAST_COMMIT, &self.last_commit)] {
+            let seconds = Duration::from_millis(cell.load(Ordering::Relaxed)).as_secs_f64();
+            snapshot.gauge(family, &[component, group], seconds);
+        }
+        for (topic, count) in assigned {
+            snapshot.gauge(&ASSIGNED, &[component, group, ("topic", topic)], as_f64(*count));
+        }
+        for progress in progress {
+            let partition = progress.partition.to_string();
+            let labels = [component, group, ("topic", &*progress.topic), ("partition", &partition)];
+            let mut offset = |family: &'static Family, offset: Option<i64>| {
+                if let Some(offset) = offset.filter(|offset| 0 <= *offset) {
+                    snapshot.gauge(family, &labels, offset_as_f64(offset));
+                }
+            };
+            offset(&COMMITTED, progress.committed);
+            offset(&POSITION, progress.position);
+            let reported = statistics.topics.get(&*progress.topic);
+            let Some(reported) = reported.and_then(|topic| topic.partitions.get(&partition)) else { continue };
+            offset(&HIGH_WATERMARK, Some(reported.hi_offset));
+            // librdkafka's own lag is that of stored offsets, and we store none. Messages of transactions that are still
+            // open cannot be read, so the last stable offset is the end.
+            let end = if 0 <= reported.ls_offset { reported.ls_offset } else { reported.hi_offset };
+            let position = progress.position.or(Some(reported.committed_offset)).filter(|offset| 0 <= *offset);
+            offset(&LAG, position.filter(|_| 0 <= end).map(|position| (end - position).max(0)));
+            snapshot.gauge(&FETCH_QUEUE_MESSAGES, &labels, offset_as_f64(reported.fetchq_cnt));
+            snapshot.gauge(&FETCH_QUEUE_BYTES, &labels, offset_as_f64(reported.fetchq_size));
+        }
+    }
+
+    pub(crate) fn collect_userver(&self, view: &mut UserverView) {
+        let topics: Vec<_> = lock(&self.topics).iter().map(|(name, topic)| (Arc::clone(name), Arc::clone(topic))).collect();
+        for (name, topic) in topics {
+            let labels = [("component_name", self.component.as_str()), ("topic", &*name)];
+            let average = lock(&topic.recent_delay).get(Instant::now());
+            view.gauge("kafka_consumer.avg_ms_spent_time", &labels, average);
+            view.rate("kafka_consumer.messages_total", &labels, topic.consumed.get());
+            view.rate("kafka_consumer.messages_success", &labels, topic.succeeded.get());
+            view.rate("kafka_consumer.messages_error", &labels, topic.failed.get());
+        }
+    }
+}
+
+impl TopicMetrics {
+    pub(crate) fn consumed(&self, messages: usize) {
+        self.consumed.add(as_u64(messages));
+    }
+
+    pub(crate) fn succeeded(&self, messages: usize) {
+        self.succeeded.add(as_u64(messages));
+    }
+
+    pub(crate) fn failed(&self, messages: usize) {
+        self.failed.add(as_u64(messages));
+    }
+
+    /// Messages with these timestamps are handed to a callback.
+    pub(crate) fn delivered(&self, timestamps: impl Iterator<Item = SystemTime>) {
+        let now = SystemTime::now();
+        let (mut sum_ms, mut count) = (0.0, 0);
+        for timestamp in timestamps {
+            // Clocks of others may be ahead of ours.
+            let delay = now.duration_since(timestamp).unwrap_or_default().as_secs_f64();
+            self.delivery_delay.observe(delay);
+            sum_ms += delay * 1e3;
+            count += 1;
+        }
+        lock(&self.recent_delay).add(Instant::now(), sum_ms, count);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unix_millis() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn as_f64(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}
+
+fn offset_as_f64(offset: i64) -> f64 {
+    // Gauges are floats; beyond 2^53 the last digits go.
+    offset as f64
+}
