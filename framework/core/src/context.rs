@@ -108,14 +108,13 @@ impl ComponentContext {
         F::Output: Send + 'static,
     {
         let slot = self.slot();
-        let future = slot.tasks.track_future(future).instrument(slot.span.clone());
-        processor.spawn_until(task_name, slot.stopping.clone(), future)
+        slot.tasks.spawn_on(processor, task_name, future.instrument(slot.span.clone()))
     }
 
     /// Fires when this component's tasks have to end, which is after its [`Component::stop`] has returned.
     #[must_use]
     pub fn cancellation(&self) -> CancellationToken {
-        self.slot().stopping.clone()
+        self.slot().tasks.ending()
     }
 
     /// The metrics of this service.

@@ -305,8 +305,6 @@ impl Drop for Outcome<'_> {
 /// Ends a component and the tasks that it spawned, and lets go of it.
 async fn stop_one(slot: &Slot, component: Arc<dyn Loaded>) {
     component.stop().await;
-    slot.stopping.cancel();
-    slot.tasks.close();
-    slot.tasks.wait().await;
+    slot.tasks.end().await;
     slot.state.send_replace(SlotState::Stopped);
 }

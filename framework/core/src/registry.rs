@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mainspring_config::Surroundings;
-use mainspring_engine::{TaskProcessor, TaskProcessors};
+use mainspring_engine::{TaskProcessor, TaskProcessors, TaskScope};
 use mainspring_logging::Logging;
 use mainspring_metrics::Registry as Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{Span, info_span};
 
 use crate::erased::Loaded;
@@ -41,9 +40,7 @@ pub(crate) struct Slot {
     pub(crate) span: Span,
     pub(crate) state: watch::Sender<SlotState>,
     /// The tasks it spawned through its context.
-    pub(crate) tasks: TaskTracker,
-    /// Ends those tasks.
-    pub(crate) stopping: CancellationToken,
+    pub(crate) tasks: TaskScope,
     pub(crate) load_duration: Mutex<Option<Duration>>,
 }
 
@@ -170,8 +167,7 @@ impl Slot {
             name: name.into(),
             span: info_span!("component", component = name),
             state: watch::Sender::new(SlotState::Loading),
-            tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
+            tasks: TaskScope::new(),
             load_duration: Mutex::default(),
         }
     }

@@ -9,6 +9,7 @@
 //! handle that everybody else holds. The crate knows nothing of components.
 
 mod processor;
+mod scope;
 mod task;
 
 mod engine;
@@ -20,5 +21,6 @@ mod tests;
 
 pub use engine::{Engine, EngineError, TaskProcessorSpec, TaskProcessors, Unfinished};
 pub use processor::TaskProcessor;
+pub use scope::TaskScope;
 pub use stats::{TaskCounts, TaskProcessorsCollector};
 pub use task::{Task, TaskError};

@@ -9,6 +9,7 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span, error};
 
 use crate::stats::{TaskCounts, TaskStats};
@@ -73,22 +74,8 @@ impl TaskProcessor {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn_supervised(task_name.into(), future.map(Ok))
-    }
-
-    /// As [`TaskProcessor::spawn`], but the task is cancelled when `stop` fires.
-    pub fn spawn_until<F>(
-        &self,
-        task_name: impl Into<Cow<'static, str>>,
-        stop: CancellationToken,
-        future: F,
-    ) -> Task<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let future = async move { stop.run_until_cancelled_owned(future).await.ok_or(TaskError::Cancelled) };
-        self.spawn_supervised(task_name.into(), future)
+        let supervised = self.supervise(task_name.into(), future.map(Ok));
+        Task { join: self.inner.handle.spawn(supervised) }
     }
 
     /// Runs `call`, which may block, on a thread kept for that; otherwise as [`TaskProcessor::spawn`].
@@ -129,7 +116,28 @@ impl TaskProcessor {
         chosen.map(|((_, name), count)| (name.to_string(), *count)).collect()
     }
 
-    fn spawn_supervised<F, T>(&self, task_name: Cow<'static, str>, future: F) -> Task<T>
+    /// Runs `future` until `ending` fires. `tasks` lets go of it only after it is counted.
+    pub(crate) fn spawn_in<F>(
+        &self,
+        tasks: &TaskTracker,
+        task_name: Cow<'static, str>,
+        ending: CancellationToken,
+        future: F,
+    ) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let until = async move { ending.run_until_cancelled_owned(future).await.ok_or(TaskError::Cancelled) };
+        let supervised = self.supervise(task_name, until);
+        Task { join: self.inner.handle.spawn(tasks.track_future(supervised)) }
+    }
+
+    fn supervise<F, T>(
+        &self,
+        task_name: Cow<'static, str>,
+        future: F,
+    ) -> impl Future<Output = Result<T, TaskError>> + Send + 'static + use<F, T>
     where
         F: Future<Output = Result<T, TaskError>> + Send + 'static,
         T: Send + 'static,
@@ -140,7 +148,7 @@ impl TaskProcessor {
             let outcome = AssertUnwindSafe(future).catch_unwind().await;
             supervised.ended(outcome)
         };
-        Task { join: self.inner.handle.spawn(future.instrument(Span::current())) }
+        future.instrument(Span::current())
     }
 
     fn begin(&self, ending: Ending, task_name: Cow<'static, str>) -> Supervised {

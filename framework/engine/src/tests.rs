@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mainspring_metrics::{Registry, prometheus_text};
-use tokio_util::sync::CancellationToken;
 use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::{Engine, Task, TaskError, TaskProcessor, TaskProcessorSpec, TaskProcessorsCollector, Unfinished};
+use crate::{
+    Engine, Task, TaskError, TaskProcessor, TaskProcessorSpec, TaskProcessorsCollector, TaskScope, Unfinished,
+};
 
 const MAIN: &str = "main-task-processor";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -72,12 +73,23 @@ fn a_cancelled_task_is_counted_as_cancelled() {
     let endless = main.spawn("endless", std::future::pending::<()>());
     endless.cancel();
     assert_eq!(block_on(&engine, endless), Err(TaskError::Cancelled));
-    let stop = CancellationToken::new();
-    let stoppable = main.spawn_until("stoppable", stop.clone(), std::future::pending::<()>());
-    stop.cancel();
-    assert_eq!(block_on(&engine, stoppable), Err(TaskError::Cancelled));
     let counts = main.counts();
-    assert_eq!((counts.cancelled, counts.finished, counts.alive()), (2, 0, 0));
+    assert_eq!((counts.cancelled, counts.finished, counts.alive()), (1, 0, 0));
+    assert_eq!(engine.shutdown(LIMIT), []);
+}
+
+#[test]
+fn the_end_of_a_scope_is_the_end_of_its_tasks_counted_and_all() {
+    let (engine, main) = engine();
+    for round in 1..=200 {
+        let scope = TaskScope::new();
+        drop(scope.spawn_on(&main, "endless", std::future::pending::<()>()));
+        drop(scope.spawn_on(&main, "panicking", async { panic!("as it must") }));
+        drop(scope.spawn_on(&main, "short", async {}));
+        engine.block_on(MAIN, scope.end()).unwrap();
+        let counts = main.counts();
+        assert_eq!((counts.created, counts.alive()), (3 * round, 0));
+    }
     assert_eq!(engine.shutdown(LIMIT), []);
 }
 
