@@ -3,6 +3,7 @@
 mod config;
 mod connection;
 mod events;
+mod recent;
 mod state;
 mod statistics;
 
@@ -10,5 +11,6 @@ pub use crate::client::config::{CommonConfig, SaslMechanism, SecurityProtocol};
 pub(crate) use crate::client::config::TypedOption;
 pub(crate) use crate::client::connection::Connection;
 pub(crate) use crate::client::events::log_at;
+pub(crate) use crate::client::recent::RecentAverage;
 pub(crate) use crate::client::state::{ClientState, Role};
 pub(crate) use crate::client::statistics::Statistics;

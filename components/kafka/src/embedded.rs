@@ -46,8 +46,9 @@ impl Default for EmbeddedConfig {
 /// Brokers in this process. Kafka components of the same service use them instead of what secdist says.
 #[derive(Debug)]
 pub struct KafkaEmbeddedComponent {
-    cluster: MockCluster,
     bootstrap_servers: String,
+    /// Runs for as long as it is held.
+    _cluster: MockCluster,
 }
 
 impl KafkaEmbeddedComponent {
@@ -61,12 +62,6 @@ impl KafkaEmbeddedComponent {
     #[must_use]
     pub fn client_defaults(&self) -> &'static [(&'static str, &'static str)] {
         &CLIENT_DEFAULTS
-    }
-
-    /// The cluster itself, to break it in tests.
-    #[cfg(test)]
-    pub(crate) fn cluster(&self) -> &MockCluster {
-        &self.cluster
     }
 }
 
@@ -97,6 +92,6 @@ impl Component for KafkaEmbeddedComponent {
         }
         let bootstrap_servers = cluster.bootstrap_servers();
         tracing::warn!(%bootstrap_servers, "Embedded Kafka is running: nothing it stores is durable");
-        Ok(Self { cluster, bootstrap_servers })
+        Ok(Self { bootstrap_servers, _cluster: cluster })
     }
 }

@@ -17,3 +17,6 @@ pub use crate::consumer::{
     KafkaConsumerComponent, KeyLogFormat, Message,
 };
 pub use crate::embedded::{EmbeddedConfig, KafkaEmbeddedComponent};
+pub use crate::producer::{
+    Delivery, KafkaProducerComponent, Producer, ProducerConfig, Record, SendError, SendFuture, Target,
+};

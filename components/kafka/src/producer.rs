@@ -1,1 +1,35 @@
-//! The producer component.
+//! The producer: a component, the handle it gives out, and the task that serves librdkafka's events.
+//!
+//! Sending hands a record to librdkafka at once, without copying its payload; the answer arrives with a delivery report,
+//! which one task takes from librdkafka when it is woken. Nothing polls, and nothing wakes while there is nothing to do.
+//!
+//! | Rule | Where |
+//! |---|---|
+//! | a full queue makes senders wait in order, for `delivery_timeout` at most | [`space`] |
+//! | every future resolves, at the latest when the producer stops | [`handle`] |
+//! | an error says whether to try again | [`error`] |
+//!
+//! Deliberately absent: transactions, and one waiter for many records.
+
+mod component;
+mod config;
+
+mod handle;
+mod record;
+mod send;
+
+mod error;
+
+mod events;
+mod metrics;
+mod space;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::producer::component::KafkaProducerComponent;
+pub use crate::producer::config::ProducerConfig;
+pub use crate::producer::error::{SendError, Target};
+pub use crate::producer::handle::Producer;
+pub use crate::producer::record::{Delivery, Record};
+pub use crate::producer::send::SendFuture;

@@ -18,6 +18,9 @@ const STATISTICS_INTERVAL_MAX: HumanDuration = HumanDuration::from_millis(86_400
 /// Parts of a property's name that say that its value is a secret.
 const SECRET_WORDS: [&str; 6] = ["password", "secret", "token", "jaas", "key.pem", "credential"];
 
+/// Properties that decide how events reach us; the event loops rely on them.
+const RESERVED: [&str; 2] = ["log.queue", "delivery.report.only.error"];
+
 /// Options of every Kafka client.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[non_exhaustive]
@@ -151,14 +154,16 @@ impl CommonConfig {
         let min = HumanDuration::from_millis(1);
         let refresh_min = HumanDuration::from_millis(10);
         let statistics = HumanDuration::default()..=STATISTICS_INTERVAL_MAX;
-        violations.extend([
-            self.topic_metadata_refresh_interval
-                .check_range("topic_metadata_refresh_interval", refresh_min..=METADATA_INTERVAL_MAX),
-            self.metadata_max_age.check_range("metadata_max_age", min..=METADATA_AGE_MAX),
-            self.statistics_interval.check_range("statistics_interval", statistics),
-        ]
-        .into_iter()
-        .flatten());
+        violations.extend(
+            [
+                self.topic_metadata_refresh_interval
+                    .check_range("topic_metadata_refresh_interval", refresh_min..=METADATA_INTERVAL_MAX),
+                self.metadata_max_age.check_range("metadata_max_age", min..=METADATA_AGE_MAX),
+                self.statistics_interval.check_range("statistics_interval", statistics),
+            ]
+            .into_iter()
+            .flatten(),
+        );
         self.check_security(&mut violations);
         self.check_custom(typed, &mut violations);
         violations
@@ -181,8 +186,7 @@ impl CommonConfig {
             ("sasl_mechanisms", self.sasl_mechanisms.map_or("", SaslMechanism::as_str), scram),
         ] {
             if needs_tls && !built_with_tls {
-                let message =
-                    format!("`{value}` needs a build with the feature `tls` of `mainspring-kafka`");
+                let message = format!("`{value}` needs a build with the feature `tls` of `mainspring-kafka`");
                 violations.push(Violation::new(key, message));
             }
         }
@@ -197,6 +201,9 @@ impl CommonConfig {
             if let Some(option) = key {
                 let message = format!("`{name}` is set by the key `{}`; use that", option.key);
                 violations.push(Violation::new(path, message));
+            } else if RESERVED.contains(&name.as_str()) {
+                violations
+                    .push(Violation::new(path, format!("`{name}` is reserved: this library relies on it")));
             } else if is_secret(name) {
                 let message = format!("`{name}` looks like a secret; secrets belong to secdist");
                 violations.push(Violation::new(path, message));

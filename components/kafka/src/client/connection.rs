@@ -1,7 +1,7 @@
 //! Where the brokers are and who we are to them: from secdist, or from the embedded cluster of the same service.
 
 use mainspring_core::{Component, ComponentContext, LoadError};
-use mainspring_secdist::{Secret, SecdistComponent};
+use mainspring_secdist::{SecdistComponent, Secret};
 use serde::Deserialize;
 
 use crate::client::config::CommonConfig;
@@ -44,7 +44,11 @@ impl Connection {
             cx.find_optional::<KafkaEmbeddedComponent>(KafkaEmbeddedComponent::DEFAULT_NAME).await?;
         if let Some(embedded) = embedded {
             let brokers = embedded.bootstrap_servers().to_owned();
-            return Ok(Connection { brokers, credentials: None, defaults: embedded.client_defaults().to_vec() });
+            return Ok(Connection {
+                brokers,
+                credentials: None,
+                defaults: embedded.client_defaults().to_vec(),
+            });
         }
         let secdist = cx.find_default::<SecdistComponent>().await?;
         let key = config.secdist_key.as_deref().unwrap_or_else(|| cx.name());

@@ -115,11 +115,13 @@ impl ClientState {
     /// Takes statistics as JSON.
     pub(crate) fn on_stats(&self, json: &str) {
         match Statistics::parse(json) {
-            Ok(statistics) => {
+            Ok(mut statistics) => {
                 if statistics.has_broker_up() {
                     self.on_answer();
                 }
-                *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(statistics);
+                let mut current = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+                statistics.follow(&current);
+                *current = Arc::new(statistics);
             }
             Err(error) => events::statistics_unreadable(&self.component, &error),
         }

@@ -9,12 +9,14 @@ static BROKER_UP: Family = Family::gauge("kafka_client_broker_up", "Whether a br
 static CONNECTS: Family = Family::counter("kafka_client_connects", "Broker connections opened.");
 static DISCONNECTS: Family = Family::counter("kafka_client_disconnects", "Broker connections lost.");
 static SENT_BYTES: Family = Family::counter("kafka_client_sent_bytes", "Bytes sent to brokers.");
-static RECEIVED_BYTES: Family = Family::counter("kafka_client_received_bytes", "Bytes received from brokers.");
+static RECEIVED_BYTES: Family =
+    Family::counter("kafka_client_received_bytes", "Bytes received from brokers.");
 static REQUESTS: Family = Family::counter("kafka_client_requests", "Requests sent to brokers.");
 static REQUEST_TIMEOUTS: Family =
     Family::counter("kafka_client_request_timeouts", "Requests that brokers did not answer in time.");
 static RTT: Family = Family::summary("kafka_client_rtt_seconds", "Time from request to response.");
-static THROTTLE: Family = Family::summary("kafka_client_throttle_seconds", "Time that brokers asked to wait.");
+static THROTTLE: Family =
+    Family::summary("kafka_client_throttle_seconds", "Time that brokers asked to wait.");
 
 /// One report. Everything defaults to nothing.
 #[derive(Debug, Default, Deserialize)]
@@ -51,8 +53,6 @@ pub(crate) struct Broker {
     pub(crate) rtt: Window,
     /// Milliseconds.
     pub(crate) throttle: Window,
-    /// Microseconds from enqueueing a record to sending it.
-    pub(crate) int_latency: Window,
 }
 
 /// One topic in use.
@@ -83,18 +83,24 @@ pub(crate) struct Partition {
     pub(crate) consumer_lag_stored: i64,
 }
 
-/// Quantiles over one statistics interval.
+/// Quantiles over one statistics interval. A summary's sum and count only grow, so those are added up over all reports.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(default)]
 pub(crate) struct Window {
-    pub(crate) sum: f64,
-    pub(crate) cnt: u64,
+    sum: f64,
+    cnt: u64,
     pub(crate) p50: f64,
     pub(crate) p90: f64,
     pub(crate) p99: f64,
 }
 
 impl Window {
+    /// Adds what the windows before this one observed.
+    fn follow(&mut self, previous: &Window) {
+        self.sum += previous.sum;
+        self.cnt += previous.cnt;
+    }
+
     /// Writes it as a summary; `scale` turns its unit into the family's. Nothing without observations.
     pub(crate) fn collect(
         &self,
@@ -114,6 +120,20 @@ impl Window {
 impl Statistics {
     pub(crate) fn parse(json: &str) -> Result<Statistics, serde_json::Error> {
         serde_json::from_str(json)
+    }
+
+    /// Carries over from the report before this one what only grows.
+    pub(crate) fn follow(&mut self, previous: &Statistics) {
+        for (name, broker) in &mut self.brokers {
+            let Some(previous) = previous.brokers.get(name) else { continue };
+            broker.rtt.follow(&previous.rtt);
+            broker.throttle.follow(&previous.throttle);
+        }
+        for (name, topic) in &mut self.topics {
+            let Some(previous) = previous.topics.get(name) else { continue };
+            topic.batchsize.follow(&previous.batchsize);
+            topic.batchcnt.follow(&previous.batchcnt);
+        }
     }
 
     pub(crate) fn has_broker_up(&self) -> bool {

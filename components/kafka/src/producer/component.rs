@@ -1,0 +1,100 @@
+//! The producer as a component: from its section of the configuration to a handle, and to a bounded stop.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mainspring_config::Violation;
+use mainspring_core::{Component, ComponentContext, Health, LoadError, ServiceOutline};
+use mainspring_engine::Task;
+use mainspring_kafka_ffi as ffi;
+use mainspring_metrics::{Collector, Registration};
+
+use crate::client::{ClientState, Connection, Role};
+use crate::producer::config::ProducerConfig;
+use crate::producer::events;
+use crate::producer::handle::{Inner, Live, Producer};
+use crate::producer::metrics::Metrics;
+
+/// Gives out [`Producer`]s over one librdkafka client.
+///
+/// Brokers come from secdist, key `kafka_settings.<component>`, or from
+/// [`KafkaEmbeddedComponent`](crate::KafkaEmbeddedComponent) if the service has it. They need not be reachable at start.
+/// It stops after those that depend on it, and waits for records in flight, at most twice `delivery_timeout`.
+pub struct KafkaProducerComponent {
+    producer: Producer,
+    serving: Mutex<Option<Task<()>>>,
+    drain_timeout: Duration,
+    _registration: Registration,
+}
+
+impl KafkaProducerComponent {
+    /// A handle that sends.
+    #[must_use]
+    pub fn producer(&self) -> Producer {
+        self.producer.clone()
+    }
+}
+
+impl Component for KafkaProducerComponent {
+    const DEFAULT_NAME: &'static str = "kafka-producer";
+    type Config = ProducerConfig;
+
+    fn validate(config: &ProducerConfig, service: &ServiceOutline) -> Vec<Violation> {
+        config.violations(service)
+    }
+
+    async fn load(config: ProducerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        let processor = cx.task_processor(&config.task_processor)?;
+        let connection = Connection::find(&config.common, cx).await?;
+        let client = ffi::Producer::new(config.common.client_config(&connection, &config.typed())?)?;
+        let protocol = config.common.security_protocol.as_str();
+        events::started(cx.name(), connection.brokers(), protocol, &client.client_name());
+
+        let live = Arc::new(Live::new(client));
+        let inner = Arc::new(Inner::new(
+            Arc::clone(&live),
+            ClientState::new(cx.name(), Role::Producer, &config.common),
+            Metrics::new(cx.metrics(), cx.name()),
+            *config.delivery_timeout,
+            config.common.operation_log_level,
+        ));
+        let collector: Arc<dyn Collector> = Arc::<Inner>::clone(&inner);
+        let registration = cx.metrics().register(collector);
+        let serving = cx.spawn_on(&processor, "kafka-producer-events", Arc::clone(&inner).serve(live));
+        Ok(Self {
+            producer: Producer { inner },
+            serving: Mutex::new(Some(serving)),
+            drain_timeout: 2 * *config.delivery_timeout,
+            _registration: registration,
+        })
+    }
+
+    async fn stop(&self) {
+        let inner = &self.producer.inner;
+        inner.close(self.drain_timeout).await;
+        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(serving) = serving {
+            serving.cancel();
+            // It holds the client; only cancellation ends it, so its result says nothing.
+            let _cancelled = serving.await;
+        }
+        inner.end().await;
+    }
+
+    fn health(&self) -> Health {
+        self.producer.inner.state().health()
+    }
+}
+
+impl Drop for KafkaProducerComponent {
+    /// After a stop cut short, or without one, handles that others keep must not keep the client.
+    fn drop(&mut self) {
+        self.producer.inner.abandon();
+    }
+}
+
+impl std::fmt::Debug for KafkaProducerComponent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaProducerComponent").field("producer", &self.producer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,168 @@
+//! Options of a producer.
+
+use mainspring_config::{HumanDuration, Violation};
+use mainspring_core::ServiceOutline;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::client::{CommonConfig, TypedOption};
+
+const MILLIS_MAX: HumanDuration = HumanDuration::from_millis(2_147_483_647);
+const LINGER_MAX: HumanDuration = HumanDuration::from_millis(900_000);
+const BACKOFF_MAX: HumanDuration = HumanDuration::from_millis(300_000);
+
+/// Options of [`KafkaProducerComponent`](crate::KafkaProducerComponent).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ProducerConfig {
+    /// What every Kafka client has.
+    #[serde(flatten)]
+    pub common: CommonConfig,
+    /// Longest wait for the acknowledgement of a record, tries and retries together; also the longest wait for space in a
+    /// full queue. From `1ms` to `24d`, default `3s`; must be longer than `queue_buffering_max`. Sets
+    /// `delivery.timeout.ms`.
+    #[serde(default = "ProducerConfig::default_delivery_timeout")]
+    pub delivery_timeout: HumanDuration,
+    /// How long a record waits for others to share a batch with. Up to `15m`, default `10ms`. Larger values trade latency
+    /// for throughput. Sets `queue.buffering.max.ms`, also known as `linger.ms`.
+    #[serde(default = "ProducerConfig::default_queue_buffering_max")]
+    pub queue_buffering_max: HumanDuration,
+    /// Whether the broker stores each record once and in order even when it is sent again. Default `false`. Sets
+    /// `enable.idempotence`.
+    #[serde(default)]
+    pub enable_idempotence: bool,
+    /// Most records that wait for their acknowledgement; `0` for no limit. Default 100000. Sets
+    /// `queue.buffering.max.messages`.
+    #[serde(default = "ProducerConfig::default_queue_buffering_max_messages")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub queue_buffering_max_messages: u32,
+    /// Most KiB of records that wait for their acknowledgement. Default 1048576. Sets `queue.buffering.max.kbytes`.
+    #[serde(default = "ProducerConfig::default_queue_buffering_max_kbytes")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub queue_buffering_max_kbytes: u32,
+    /// Largest record in bytes, with key, headers and overhead. Default 1000000. Sets `message.max.bytes`; the broker has a
+    /// limit of its own.
+    #[serde(default = "ProducerConfig::default_message_max_bytes")]
+    #[schemars(range(min = 1000, max = 1_000_000_000))]
+    pub message_max_bytes: u32,
+    /// How often a record is sent again before it fails; the bound is usually `delivery_timeout`. Default 2147483647. Sets
+    /// `message.send.max.retries`.
+    #[serde(default = "ProducerConfig::default_message_send_max_retries")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub message_send_max_retries: u32,
+    /// Wait before the first retry; it doubles with each one. From `1ms` to `5m`, default `100ms`. Sets
+    /// `retry.backoff.ms`.
+    #[serde(default = "ProducerConfig::default_retry_backoff")]
+    pub retry_backoff: HumanDuration,
+    /// Longest wait before a retry. From `1ms` to `5m`, default `1s`. Sets `retry.backoff.max.ms`.
+    #[serde(default = "ProducerConfig::default_retry_backoff_max")]
+    pub retry_backoff_max: HumanDuration,
+    /// Task processor that serves the client's events. Default `producer-task-processor`.
+    #[serde(default = "ProducerConfig::default_task_processor")]
+    pub task_processor: String,
+}
+
+impl ProducerConfig {
+    const fn default_delivery_timeout() -> HumanDuration {
+        HumanDuration::from_secs(3)
+    }
+
+    const fn default_queue_buffering_max() -> HumanDuration {
+        HumanDuration::from_millis(10)
+    }
+
+    const fn default_queue_buffering_max_messages() -> u32 {
+        100_000
+    }
+
+    const fn default_queue_buffering_max_kbytes() -> u32 {
+        1_048_576
+    }
+
+    const fn default_message_max_bytes() -> u32 {
+        1_000_000
+    }
+
+    const fn default_message_send_max_retries() -> u32 {
+        2_147_483_647
+    }
+
+    const fn default_retry_backoff() -> HumanDuration {
+        HumanDuration::from_millis(100)
+    }
+
+    const fn default_retry_backoff_max() -> HumanDuration {
+        HumanDuration::from_secs(1)
+    }
+
+    fn default_task_processor() -> String {
+        "producer-task-processor".to_owned()
+    }
+
+    /// Everything the configuration alone can prove wrong.
+    pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
+        let mut violations = self.common.violations(&self.typed());
+        let min = HumanDuration::from_millis(1);
+        let backoff = min..=BACKOFF_MAX;
+        let linger = HumanDuration::default()..=LINGER_MAX;
+        violations.extend(
+            [
+                self.delivery_timeout.check_range("delivery_timeout", min..=MILLIS_MAX),
+                self.queue_buffering_max.check_range("queue_buffering_max", linger),
+                self.retry_backoff.check_range("retry_backoff", backoff.clone()),
+                self.retry_backoff_max.check_range("retry_backoff_max", backoff),
+                service.check_task_processor("task_processor", &self.task_processor),
+            ]
+            .into_iter()
+            .flatten(),
+        );
+        if self.delivery_timeout <= self.queue_buffering_max {
+            let message = format!(
+                "must be longer than `queue_buffering_max` (`{}`), found `{}`",
+                self.queue_buffering_max, self.delivery_timeout
+            );
+            violations.push(Violation::new("delivery_timeout", message));
+        }
+        if self.retry_backoff_max < self.retry_backoff {
+            let message = format!(
+                "must not be shorter than `retry_backoff` (`{}`), found `{}`",
+                self.retry_backoff, self.retry_backoff_max
+            );
+            violations.push(Violation::new("retry_backoff_max", message));
+        }
+        if self.enable_idempotence && self.message_send_max_retries == 0 {
+            let message = "must be at least 1 with `enable_idempotence`, found `0`";
+            violations.push(Violation::new("message_send_max_retries", message));
+        }
+        violations
+    }
+
+    /// What the keys above set.
+    pub(crate) fn typed(&self) -> Vec<TypedOption> {
+        let option = |key, properties, value: u32| TypedOption::new(key, properties, value);
+        let millis = TypedOption::millis;
+        vec![
+            millis("delivery_timeout", &["delivery.timeout.ms", "message.timeout.ms"], self.delivery_timeout),
+            millis("queue_buffering_max", &["queue.buffering.max.ms", "linger.ms"], self.queue_buffering_max),
+            TypedOption::new("enable_idempotence", &["enable.idempotence"], self.enable_idempotence),
+            option(
+                "queue_buffering_max_messages",
+                &["queue.buffering.max.messages"],
+                self.queue_buffering_max_messages,
+            ),
+            option(
+                "queue_buffering_max_kbytes",
+                &["queue.buffering.max.kbytes"],
+                self.queue_buffering_max_kbytes,
+            ),
+            option("message_max_bytes", &["message.max.bytes"], self.message_max_bytes),
+            option(
+                "message_send_max_retries",
+                &["message.send.max.retries", "retries"],
+                self.message_send_max_retries,
+            ),
+            millis("retry_backoff", &["retry.backoff.ms"], self.retry_backoff),
+            millis("retry_backoff_max", &["retry.backoff.max.ms"], self.retry_backoff_max),
+        ]
+    }
+}

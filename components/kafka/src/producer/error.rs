@@ -1,0 +1,188 @@
+//! Why a record was not delivered, and whether sending it again may help.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainspring_config::HumanDuration;
+use mainspring_kafka_ffi::KafkaCode;
+
+/// Where a record was going: `` `orders`[3] ``, or `` `orders` `` without a chosen partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition, when the sender chose one.
+    pub partition: Option<i32>,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.topic)?;
+        self.partition.map_or(Ok(()), |partition| write!(f, "[{partition}]"))
+    }
+}
+
+/// A record was not delivered.
+///
+/// [`SendError::is_retryable`] says whether sending it again may help:
+///
+/// | retryable | codes |
+/// |---|---|
+/// | yes | `_MSG_TIMED_OUT`, `_QUEUE_FULL`, `_TRANSPORT`, `_ALL_BROKERS_DOWN`, `_TIMED_OUT`, `_RESOLVE` |
+/// | yes: the leader moves | `LEADER_NOT_AVAILABLE`, `NOT_LEADER_FOR_PARTITION`, `BROKER_NOT_AVAILABLE`, `REPLICA_NOT_AVAILABLE`, `FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH`, `UNKNOWN_TOPIC_OR_PART` (brokers learn of topics one by one) |
+/// | yes: the broker is in trouble | `CORRUPT_MESSAGE`, `REQUEST_TIMED_OUT`, `NETWORK_EXCEPTION`, `NOT_ENOUGH_REPLICAS`, `NOT_ENOUGH_REPLICAS_AFTER_APPEND`, `KAFKA_STORAGE_ERROR`, `THROTTLING_QUOTA_EXCEEDED` |
+/// | no | everything else: too large, unknown topic or partition, not allowed, refused by policy, shut down, fatal |
+///
+/// librdkafka has tried again by itself, until `delivery_timeout`, before most of these are reported. A record whose fate
+/// is unknown may be stored twice when it is sent again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// No broker acknowledged it in time; it may have been stored.
+    #[error("send to {target} failed: no acknowledgement within {timeout} (retryable)")]
+    DeliveryTimeout {
+        /// Where it was going.
+        target: Target,
+        /// `delivery_timeout`.
+        timeout: HumanDuration,
+    },
+    /// The producer's queue had no space for it in time.
+    #[error("send to {target} failed: no space in the producer's queue within {timeout} (retryable)")]
+    QueueFull {
+        /// Where it was going.
+        target: Target,
+        /// `delivery_timeout`.
+        timeout: HumanDuration,
+    },
+    /// It is larger than `message_max_bytes`, or than what the broker takes.
+    #[error("send to {target} failed: the record is too large")]
+    MessageTooLarge {
+        /// Where it was going.
+        target: Target,
+    },
+    /// There is no such topic.
+    #[error("send to {target} failed: the topic is unknown{}", suffix(*.code))]
+    UnknownTopic {
+        /// Where it was going.
+        target: Target,
+        /// librdkafka's number for it, or the broker's.
+        code: i32,
+    },
+    /// The topic has no such partition.
+    #[error("send to {target} failed: the partition is unknown")]
+    UnknownPartition {
+        /// Where it was going.
+        target: Target,
+    },
+    /// The producer has stopped. The record may have been stored if it was in flight then.
+    #[error("send to {target} failed: the producer has stopped")]
+    ShutDown {
+        /// Where it was going.
+        target: Target,
+    },
+    /// The client failed for good; the service has to be restarted.
+    #[error("send to {target} failed: the producer failed for good: {reason}")]
+    Fatal {
+        /// Where it was going.
+        target: Target,
+        /// What happened, as librdkafka says it.
+        reason: String,
+        /// librdkafka's number for it, or the broker's.
+        code: i32,
+    },
+    /// Any other reason.
+    #[error("send to {target} failed: {reason}{}", suffix(*.code))]
+    Rejected {
+        /// Where it was going.
+        target: Target,
+        /// What happened, as librdkafka says it.
+        reason: String,
+        /// librdkafka's number for it, or the broker's.
+        code: i32,
+    },
+}
+
+impl SendError {
+    /// The error that `code` stands for.
+    pub(crate) fn new(code: KafkaCode, target: Target, timeout: Duration) -> SendError {
+        let timeout = HumanDuration::from(timeout);
+        let raw = code.as_raw();
+        match code {
+            KafkaCode::MSG_TIMED_OUT => Self::DeliveryTimeout { target, timeout },
+            KafkaCode::QUEUE_FULL => Self::QueueFull { target, timeout },
+            KafkaCode::MSG_SIZE_TOO_LARGE => Self::MessageTooLarge { target },
+            KafkaCode::UNKNOWN_TOPIC | KafkaCode::UNKNOWN_TOPIC_OR_PART => {
+                Self::UnknownTopic { target, code: raw }
+            }
+            KafkaCode::UNKNOWN_PARTITION => Self::UnknownPartition { target },
+            KafkaCode::PURGE_QUEUE | KafkaCode::PURGE_INFLIGHT | KafkaCode::DESTROY => {
+                Self::ShutDown { target }
+            }
+            KafkaCode::FATAL => Self::Fatal { target, reason: code.description(), code: raw },
+            _ => Self::Rejected { target, reason: code.description(), code: raw },
+        }
+    }
+
+    /// Whether sending the record again may help; see the table above.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::DeliveryTimeout { .. } | Self::QueueFull { .. } => true,
+            Self::MessageTooLarge { .. }
+            | Self::UnknownPartition { .. }
+            | Self::ShutDown { .. }
+            | Self::Fatal { .. } => false,
+            Self::UnknownTopic { code, .. } | Self::Rejected { code, .. } => is_retryable(*code),
+        }
+    }
+
+    /// Kafka's or librdkafka's number for the reason; `None` when the producer has stopped.
+    #[must_use]
+    pub fn kafka_code(&self) -> Option<i32> {
+        match self {
+            Self::DeliveryTimeout { .. } => Some(KafkaCode::MSG_TIMED_OUT.as_raw()),
+            Self::QueueFull { .. } => Some(KafkaCode::QUEUE_FULL.as_raw()),
+            Self::MessageTooLarge { .. } => Some(KafkaCode::MSG_SIZE_TOO_LARGE.as_raw()),
+            Self::UnknownPartition { .. } => Some(KafkaCode::UNKNOWN_PARTITION.as_raw()),
+            Self::ShutDown { .. } => None,
+            Self::UnknownTopic { code, .. } | Self::Fatal { code, .. } | Self::Rejected { code, .. } => {
+                Some(*code)
+            }
+        }
+    }
+
+    /// Where the record was going.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        match self {
+            Self::DeliveryTimeout { target, .. }
+            | Self::QueueFull { target, .. }
+            | Self::MessageTooLarge { target }
+            | Self::UnknownTopic { target, .. }
+            | Self::UnknownPartition { target }
+            | Self::ShutDown { target }
+            | Self::Fatal { target, .. }
+            | Self::Rejected { target, .. } => target,
+        }
+    }
+}
+
+/// Whether a record refused with this code may be accepted later.
+pub(crate) fn is_retryable(code: i32) -> bool {
+    matches!(
+        code,
+        // librdkafka's own: _MSG_TIMED_OUT, _QUEUE_FULL, _TRANSPORT, _ALL_BROKERS_DOWN, _TIMED_OUT, _RESOLVE.
+        -192 | -184 | -195 | -187 | -185 | -193
+        // The leader moves: UNKNOWN_TOPIC_OR_PART, LEADER_NOT_AVAILABLE, NOT_LEADER_FOR_PARTITION,
+        // BROKER_NOT_AVAILABLE, REPLICA_NOT_AVAILABLE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH.
+        | 3 | 5 | 6 | 8 | 9 | 74 | 75
+        // The broker is in trouble: CORRUPT_MESSAGE, REQUEST_TIMED_OUT, NETWORK_EXCEPTION, NOT_ENOUGH_REPLICAS,
+        // NOT_ENOUGH_REPLICAS_AFTER_APPEND, KAFKA_STORAGE_ERROR, THROTTLING_QUOTA_EXCEEDED.
+        | 2 | 7 | 13 | 19 | 20 | 56 | 89
+    )
+}
+
+fn suffix(code: i32) -> &'static str {
+    if is_retryable(code) { " (retryable)" } else { "" }
+}

@@ -1,0 +1,373 @@
+//! The handle that sends, and what it shares with the task that serves librdkafka's events.
+//!
+//! Everything of librdkafka sits in [`Live`], which [`Inner::close`] takes away: handles that outlive the component only
+//! find that the producer has stopped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use mainspring_kafka_ffi::{self as ffi, KafkaCode, ProducerEvent};
+use mainspring_logging::Level;
+use mainspring_metrics::{Collector, Snapshot, UserverView};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::ClientState;
+use crate::producer::error::{SendError, Target};
+use crate::producer::events;
+use crate::producer::metrics::{Metrics, TopicMetrics};
+use crate::producer::record::{Delivery, Record};
+use crate::producer::send::{InFlight, SendFuture};
+use crate::producer::space::Space;
+
+/// Topics kept ready; past it each record asks librdkafka anew.
+const TOPICS_MAX: usize = 1024;
+
+/// How long the reports of purged records may take, and then the client's threads to end.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sends records. Cheap to clone; any number of tasks may send through it.
+///
+/// ```no_run
+/// # async fn example(producer: mainspring_kafka::Producer) -> Result<(), mainspring_kafka::SendError> {
+/// use mainspring_kafka::Record;
+///
+/// let delivery = producer.send(Record::to("orders").with_key("17").with_payload("paid")).await?;
+/// println!("stored in partition {} at offset {:?}", delivery.partition, delivery.offset);
+///
+/// // Many at once: hand them all over, then await the answers.
+/// let sent: Vec<_> = (0..1000)
+///     .map(|number| producer.send_async(Record::to("orders").with_payload(format!("order {number}"))))
+///     .collect();
+/// for answer in sent {
+///     answer.await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Producer {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl Producer {
+    /// Sends a record and waits for its acknowledgement.
+    ///
+    /// A full queue makes it wait for space first, in order of arrival: `delivery_timeout` at most, and as long again for
+    /// the acknowledgement.
+    ///
+    /// # Errors
+    /// [`SendError`]; [`SendError::is_retryable`] says whether to try again.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take back a record that is in flight: it is delivered or fails without anybody
+    /// learning of it. Dropped while it waits for space, the record is not sent.
+    pub async fn send(&self, record: Record) -> Result<Delivery, SendError> {
+        self.send_async(record).await
+    }
+
+    /// Hands a record over at once and returns the future of its acknowledgement.
+    ///
+    /// The record is sent even if the future is never polled. Only when the queue is full does the record wait inside of
+    /// the future, which has to be polled then; [`SendFuture::enqueued`] waits for just that.
+    pub fn send_async(&self, record: Record) -> SendFuture {
+        let (topic, record) = record.into_parts();
+        if self.inner.space.is_contended() {
+            return self.inner.send_when_free(topic.as_ref().into(), record);
+        }
+        match self.inner.try_enqueue(&topic, record) {
+            Ok(in_flight) => SendFuture::in_flight(in_flight),
+            Err(Refused::Full(topic, record)) => self.inner.send_when_free(topic, record),
+            Err(Refused::Failed(error)) => SendFuture::refused(error),
+        }
+    }
+
+    /// Records that wait for their acknowledgement; 0 once the producer has stopped.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.inner.in_flight()
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("component", &self.inner.state.component()).finish_non_exhaustive()
+    }
+}
+
+/// What handles, component and event loop share.
+pub(crate) struct Inner {
+    live: ArcSwapOption<Live>,
+    state: ClientState,
+    metrics: Metrics,
+    space: Space,
+    delivery_timeout: Duration,
+    operation_level: Level,
+    /// Fires when the producer stops taking records.
+    closing: CancellationToken,
+    /// Wakes whoever waits for the queue to become empty.
+    served: Notify,
+    /// Records lost while stopping, by topic.
+    undelivered: Mutex<BTreeMap<Arc<str>, u64>>,
+}
+
+/// The client, and all that would keep it from ending.
+pub(crate) struct Live {
+    topics: RwLock<HashMap<Arc<str>, Topic>>,
+    client: ffi::Producer,
+}
+
+#[derive(Clone)]
+struct Topic {
+    name: Arc<str>,
+    handle: ffi::Topic,
+}
+
+/// Why a record was not accepted.
+enum Refused {
+    Full(Arc<str>, ffi::Record),
+    Failed(SendError),
+}
+
+impl Live {
+    pub(crate) fn new(client: ffi::Producer) -> Live {
+        Live { topics: RwLock::default(), client }
+    }
+
+    fn topic(&self, name: &str) -> Result<Topic, KafkaCode> {
+        if let Some(topic) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(topic.clone());
+        }
+        let handle = self.client.topic(name).map_err(|error| error.code)?;
+        let topic = Topic { name: name.into(), handle };
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        if topics.len() < TOPICS_MAX {
+            topics.insert(Arc::clone(&topic.name), topic.clone());
+        }
+        Ok(topic)
+    }
+}
+
+impl Inner {
+    pub(crate) fn new(
+        live: Arc<Live>,
+        state: ClientState,
+        metrics: Metrics,
+        delivery_timeout: Duration,
+        operation_level: Level,
+    ) -> Inner {
+        Inner {
+            live: ArcSwapOption::new(Some(live)),
+            state,
+            metrics,
+            space: Space::default(),
+            delivery_timeout,
+            operation_level,
+            closing: CancellationToken::new(),
+            served: Notify::new(),
+            undelivered: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> &ClientState {
+        &self.state
+    }
+
+    #[expect(
+        clippy::result_large_err,
+        reason = "a full queue gives the record back; boxing it would cost more"
+    )]
+    fn try_enqueue(&self, topic: &str, record: ffi::Record) -> Result<InFlight, Refused> {
+        let partition = record.partition;
+        let live = self.live.load();
+        let Some(live) = live.as_ref().filter(|_| !self.closing.is_cancelled()) else {
+            return Err(Refused::Failed(self.shut_down(topic.into(), partition)));
+        };
+        let topic = match live.topic(topic) {
+            Ok(topic) => topic,
+            Err(code) => return Err(Refused::Failed(self.refused(topic.into(), partition, code))),
+        };
+        match live.client.send(&topic.handle, record) {
+            Ok(delivery) => {
+                Ok(InFlight { topic: topic.name, partition, timeout: self.delivery_timeout, delivery })
+            }
+            Err(rejected) if rejected.code == KafkaCode::QUEUE_FULL => {
+                Err(Refused::Full(topic.name, rejected.record))
+            }
+            Err(rejected) => Err(Refused::Failed(self.refused(topic.name, partition, rejected.code))),
+        }
+    }
+
+    fn send_when_free(self: &Arc<Self>, topic: Arc<str>, record: ffi::Record) -> SendFuture {
+        events::met_full_queue(self.state.component(), self.operation_level, &self.metrics.topic(&topic));
+        SendFuture::waiting(Arc::clone(self).enqueue_when_free(topic, record))
+    }
+
+    async fn enqueue_when_free(
+        self: Arc<Self>,
+        topic: Arc<str>,
+        record: ffi::Record,
+    ) -> Result<InFlight, SendError> {
+        let partition = record.partition;
+        let mut record = Some(record);
+        let attempt = || match self.try_enqueue(&topic, record.take()?) {
+            Ok(in_flight) => Some(Ok(in_flight)),
+            Err(Refused::Failed(error)) => Some(Err(error)),
+            Err(Refused::Full(_, back)) => {
+                record = Some(back);
+                None
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => {}
+            enqueued = timeout(self.delivery_timeout, self.space.until(attempt)) => {
+                return enqueued.unwrap_or_else(|_elapsed| Err(self.refused(topic, partition, KafkaCode::QUEUE_FULL)));
+            }
+        }
+        self.count_undelivered(&topic);
+        Err(self.shut_down(topic, partition))
+    }
+
+    fn refused(&self, topic: Arc<str>, partition: Option<i32>, code: KafkaCode) -> SendError {
+        events::refused(self.state.component(), &self.metrics, &topic, partition, code);
+        SendError::new(code, Target { topic, partition }, self.delivery_timeout)
+    }
+
+    fn shut_down(&self, topic: Arc<str>, partition: Option<i32>) -> SendError {
+        SendError::new(KafkaCode::DESTROY, Target { topic, partition }, self.delivery_timeout)
+    }
+
+    fn count_undelivered(&self, topic: &Arc<str>) {
+        let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
+        *undelivered.entry(Arc::clone(topic)).or_default() += 1;
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.live.load().as_ref().map_or(0, |live| live.client.in_flight())
+    }
+
+    /// Serves librdkafka's events for ever; cancel it once nothing is in flight. `turns` counts how often it was woken.
+    pub(crate) async fn serve(self: Arc<Self>, live: Arc<Live>) {
+        // Reports come in runs of one topic, so the last one's handles are nearly always the right ones.
+        let mut last: Option<Arc<TopicMetrics>> = None;
+        let mut sink = |event: ProducerEvent<'_>| self.on_event(&live.client, event, &mut last);
+        loop {
+            poll_fn(|cx| live.client.poll_events(cx, &mut sink)).await;
+            self.space.freed();
+            self.served.notify_waiters();
+        }
+    }
+
+    fn on_event(
+        &self,
+        client: &ffi::Producer,
+        event: ProducerEvent<'_>,
+        last: &mut Option<Arc<TopicMetrics>>,
+    ) {
+        match event {
+            ProducerEvent::Delivered(report) => {
+                let topic = match last.take().filter(|topic| *topic.name == *report.topic) {
+                    Some(topic) => topic,
+                    None => self.metrics.topic(report.topic),
+                };
+                self.on_report(&topic, &report);
+                *last = Some(topic);
+            }
+            ProducerEvent::Error(error) => self.state.on_error(&error),
+            ProducerEvent::Log(line) => self.state.on_log(&line),
+            ProducerEvent::Stats(json) => self.state.on_stats(&json),
+            ProducerEvent::OauthRefresh => {
+                // Only a custom option asks for it, and no key here provides tokens.
+                if let Err(error) = client.set_oauth_failure("OAUTHBEARER is not supported") {
+                    self.state.on_error(&error);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_report(&self, topic: &Arc<TopicMetrics>, report: &ffi::DeliveryReport<'_>) {
+        let component = self.state.component();
+        match report.result {
+            Ok(delivered) => {
+                self.state.on_answer();
+                events::delivered(component, self.operation_level, topic, report, &delivered);
+            }
+            Err(code) => {
+                events::delivery_failed(component, &self.metrics, topic, report, code);
+                if self.closing.is_cancelled() {
+                    self.count_undelivered(&topic.name);
+                }
+            }
+        }
+    }
+
+    /// Refuses new records, waits for those in flight up to `limit`, gives up on the rest, and says which those were.
+    /// Keeps nothing of librdkafka. The event loop has to run meanwhile.
+    ///
+    /// # Cancel safety
+    /// Dropped in between, the producer refuses records but keeps its client; [`Inner::abandon`] ends that.
+    pub(crate) async fn close(&self, limit: Duration) {
+        self.closing.cancel();
+        let Some(live) = self.live.load_full() else { return };
+        let in_flight = live.client.in_flight();
+        if 0 < in_flight {
+            events::draining(self.state.component(), in_flight, limit);
+        }
+        if timeout(limit, self.drained(&live)).await.is_err() {
+            live.client.purge();
+            // Records that are left after this resolve when the client ends.
+            let _left = timeout(PURGE_TIMEOUT, self.drained(&live)).await;
+        }
+        let undelivered =
+            std::mem::take(&mut *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner));
+        events::stopped(self.state.component(), &undelivered);
+    }
+
+    async fn drained(&self, live: &Live) {
+        loop {
+            let served = self.served.notified();
+            if live.client.in_flight() == 0 {
+                return;
+            }
+            served.await;
+        }
+    }
+
+    /// Lets go of the client, which purges what is left, and waits until it is gone. To be called when the event loop has
+    /// ended.
+    pub(crate) async fn end(&self) {
+        // A sender that looked a moment ago may still hold it; then it goes with that one.
+        let Some(live) = self.live.swap(None).and_then(Arc::into_inner) else { return };
+        let Live { topics, client } = live;
+        drop(topics);
+        let _gone = timeout(PURGE_TIMEOUT, client.destroy()).await;
+    }
+
+    /// Lets go of the client without waiting. Whatever is in flight resolves.
+    pub(crate) fn abandon(&self) {
+        self.closing.cancel();
+        self.live.store(None);
+    }
+}
+
+impl Collector for Inner {
+    fn collect(&self, snapshot: &mut Snapshot) {
+        if let Some(id) = self.live.load().as_ref().and_then(|live| live.client.cluster_id()) {
+            self.state.on_cluster_id(id);
+        }
+        self.state.collect(snapshot);
+        self.metrics.collect(self.in_flight(), &self.state.statistics(), snapshot);
+    }
+
+    fn collect_userver(&self, view: &mut UserverView) {
+        self.metrics.collect_userver(view);
+        self.state.collect_userver(view);
+    }
+}
