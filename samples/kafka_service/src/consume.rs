@@ -1,5 +1,6 @@
 //! The component `consumer-handler`: logs, counts and commits what arrives.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use mainspring::kafka::{Batch, ConsumerScope, KafkaConsumerComponent};
@@ -46,7 +47,7 @@ impl Component for ConsumerHandler {
     }
 }
 
-async fn handle(batch: Batch, metrics: Arc<MetricsScope>) -> Result<(), LoadError> {
+async fn handle(batch: Batch, metrics: Arc<MetricsScope>) -> Result<(), Infallible> {
     for message in batch.iter() {
         info!(
             topic = message.topic(),
