@@ -133,7 +133,8 @@ impl Committer {
 
     fn commit(&self, what: What) -> CommitFuture {
         let (reply, answer) = oneshot::channel();
-        if let Err(mpsc::error::TrySendError::Full(refused)) = self.0.try_send(CommitRequest { what, reply }) {
+        if let Err(mpsc::error::TrySendError::Full(refused)) = self.0.try_send(CommitRequest { what, reply })
+        {
             answer_with(refused.reply, Err(CommitError::QueueFull { limit: COMMITS_WAITING_MAX }));
         }
         CommitFuture(answer)

@@ -4,6 +4,7 @@
 //! commits each small batch sends no more requests than the coordinator answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mainspring_kafka_ffi::{KafkaCode, KafkaError, TopicPartition};
 use tokio::time::Instant;
@@ -45,6 +46,7 @@ struct Waiter {
 pub(crate) struct Answer {
     pub(crate) sent: Instant,
     pub(crate) offsets: Vec<(Key, Commit, Result<(), CommitError>)>,
+    waiters: Vec<Waiter>,
 }
 
 impl Commits {
@@ -72,7 +74,7 @@ impl Commits {
         let request = std::mem::take(&mut self.waiting);
         let offsets = request.offsets.iter().map(|((topic, partition), commit)| TopicPartition {
             leader_epoch: commit.leader_epoch,
-            ..TopicPartition::new(topic.clone(), *partition).with_offset(commit.next)
+            ..TopicPartition::new(Arc::clone(topic), *partition).with_offset(commit.next)
         });
         let offsets = offsets.collect();
         self.tags += 1;
@@ -80,7 +82,7 @@ impl Commits {
         Some((offsets, self.tags))
     }
 
-    /// Takes in the answer to the request called `tag`, and tells whoever waits for it.
+    /// Takes in the answer to the request called `tag`. Whoever waits for it is told by [`Answer::tell`], once it is noted.
     pub(crate) fn answered(
         &mut self,
         tag: usize,
@@ -89,7 +91,8 @@ impl Commits {
     ) -> Option<Answer> {
         let InFlight { sent, request, .. } = self.in_flight.take_if(|in_flight| in_flight.tag == tag)?;
         let code_of = |(topic, partition): &Key| -> Option<KafkaCode> {
-            let found = partitions.iter().find(|found| found.topic == *topic && found.partition == *partition);
+            let found =
+                partitions.iter().find(|found| found.topic == *topic && found.partition == *partition);
             found?.error
         };
         let result_of = |key: &Key| match (code_of(key), result) {
@@ -101,9 +104,7 @@ impl Commits {
             let result = result_of(&key);
             (key, commit, result)
         });
-        let answer = Answer { sent, offsets: offsets.collect() };
-        request.waiters.into_iter().for_each(|waiter| waiter.answer(&answer.offsets));
-        Some(answer)
+        Some(Answer { sent, offsets: offsets.collect(), waiters: request.waiters })
     }
 
     /// Takes back what was not sent yet for a partition that is not ours any more.
@@ -127,6 +128,12 @@ impl Commits {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.is_none() && self.waiting.is_empty()
+    }
+}
+
+impl Answer {
+    pub(crate) fn tell(self) {
+        self.waiters.into_iter().for_each(|waiter| waiter.answer(&self.offsets));
     }
 }
 

@@ -140,7 +140,8 @@ impl ConsumerConfig {
 
     /// Everything that a configuration alone can prove wrong.
     pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
-        let mut violations = self.common.violations(&self.typed(&self.group_id, self.group_instance_id.as_deref()));
+        let mut violations =
+            self.common.violations(&self.typed(&self.group_id, self.group_instance_id.as_deref()));
         let min = HumanDuration::from_millis(1);
         let zero = HumanDuration::default();
         violations.extend(self.poll_timeout.check_range("poll_timeout", zero..=POLL_TIMEOUT_MAX));
@@ -152,9 +153,8 @@ impl ConsumerConfig {
                 .check_range("restart_after_failure_delay", zero..=RESTART_DELAY_MAX),
         );
         violations.extend(service.check_task_processor("task_processor", &self.task_processor));
-        violations.extend(
-            service.check_task_processor("callback_task_processor", &self.callback_task_processor),
-        );
+        violations
+            .extend(service.check_task_processor("callback_task_processor", &self.callback_task_processor));
         self.check_names(&mut violations);
         self.check_forced(&mut violations);
         violations
@@ -166,7 +166,11 @@ impl ConsumerConfig {
                 violations.push(Violation::new(path, message));
             }
         };
-        check("group_id", !self.group_id.is_empty(), "expected the name of a group, found an empty text".to_owned());
+        check(
+            "group_id",
+            !self.group_id.is_empty(),
+            "expected the name of a group, found an empty text".to_owned(),
+        );
         let instance_is_right = self.group_instance_id.as_ref().is_none_or(|id| !id.is_empty());
         check("group_instance_id", instance_is_right, "expected a name, found an empty text".to_owned());
         check("topics", !self.topics.is_empty(), "expected at least one topic, found none".to_owned());
@@ -184,7 +188,8 @@ impl ConsumerConfig {
     fn check_forced(&self, violations: &mut Vec<Violation>) {
         for (names, value) in FORCED {
             for name in names.iter().filter(|name| self.common.rd_kafka_custom_options.contains_key(**name)) {
-                let message = format!("`{name}` is always `{value}` here: offsets are committed by the callback");
+                let message =
+                    format!("`{name}` is always `{value}` here: offsets are committed by the callback");
                 violations.push(Violation::new(format!("rd_kafka_custom_options.{name}"), message));
             }
         }
@@ -231,7 +236,8 @@ impl ConsumerConfig {
         world: &dyn Surroundings,
     ) -> Result<Settings, LoadError> {
         let group = self.with_pod_name(&self.group_id, world)?;
-        let instance = self.group_instance_id.as_deref().map(|id| self.with_pod_name(id, world)).transpose()?;
+        let instance =
+            self.group_instance_id.as_deref().map(|id| self.with_pod_name(id, world)).transpose()?;
         let mut typed = self.typed(&group, instance.as_deref());
         typed.extend(FORCED.map(|(names, value)| TypedOption::new("", names, value)));
         let client = self.common.client_config(connection, &typed)?;

@@ -74,7 +74,9 @@ impl CommitError {
     pub(crate) fn name(&self) -> String {
         match self {
             CommitError::Revoked { .. } => "revoked".to_owned(),
-            CommitError::Failed { kafka_code, .. } => ffi::KafkaCode::from_raw(*kafka_code).name().into_owned(),
+            CommitError::Failed { kafka_code, .. } => {
+                ffi::KafkaCode::from_raw(*kafka_code).name().into_owned()
+            }
             CommitError::QueueFull { .. } => "queue_full".to_owned(),
             CommitError::Stopped => "stopped".to_owned(),
         }

@@ -58,7 +58,12 @@ pub(crate) fn stopped(status: &Status, settings: &Settings) {
 
 /// The client could not be created or is unusable; there will be another one.
 pub(crate) fn client_failed(status: &Status, error: &str, delay: Duration) {
-    tracing::error!(component = status.component(), error, delay_ms = delay.as_millis(), "Consumer failed; it starts anew");
+    tracing::error!(
+        component = status.component(),
+        error,
+        delay_ms = delay.as_millis(),
+        "Consumer failed; it starts anew"
+    );
     status.metrics.restarts("fatal").inc();
 }
 
@@ -115,7 +120,10 @@ pub(crate) fn rebalance_failed(status: &Status, error: &KafkaError) {
 }
 
 /// An entry of the fetch queue that is no message.
-pub(crate) fn fetch_error(status: &Status, MessageError { code, text, topic, partition, offset }: &MessageError) {
+pub(crate) fn fetch_error(
+    status: &Status,
+    MessageError { code, text, topic, partition, offset }: &MessageError,
+) {
     let component = status.component();
     tracing::warn!(component, topic, partition, offset, %code, error = text, "Partition cannot be read");
 }
@@ -217,8 +225,12 @@ pub(crate) fn committed(status: &Status, settings: &Settings, answer: &Answer) {
         let component = status.component();
         let (group, offset) = (&settings.group, commit.next);
         match result {
-            Ok(()) => log_at!(settings.operation_level, component, group, %topic, partition, offset, "Offset committed"),
-            Err(error) => tracing::error!(component, group, %topic, partition, offset, %error, "Offset not committed"),
+            Ok(()) => {
+                log_at!(settings.operation_level, component, group, %topic, partition, offset, "Offset committed");
+            }
+            Err(error) => {
+                tracing::error!(component, group, %topic, partition, offset, %error, "Offset not committed");
+            }
         }
     }
 }
@@ -237,7 +249,12 @@ pub(crate) fn commit_without_client(status: &Status, request: &CommitRequest) {
 /// Something did not end within its part of the stop.
 pub(crate) fn stop_overran(status: &Status, what: &str, limit: Duration) {
     let component = status.component();
-    tracing::warn!(component, what, limit_ms = limit.as_millis(), "Stopping goes on without waiting any longer");
+    tracing::warn!(
+        component,
+        what,
+        limit_ms = limit.as_millis(),
+        "Stopping goes on without waiting any longer"
+    );
 }
 
 pub(crate) fn close_failed(status: &Status, error: &KafkaError) {

@@ -107,7 +107,13 @@ impl Ledger {
     }
 
     /// The end of a batch in one partition; `None` when that is not ours.
-    pub(crate) fn end(&self, topic: &str, partition: i32, next: i64, leader_epoch: Option<i32>) -> Option<BatchEnd> {
+    pub(crate) fn end(
+        &self,
+        topic: &str,
+        partition: i32,
+        next: i64,
+        leader_epoch: Option<i32>,
+    ) -> Option<BatchEnd> {
         let (topic, of_topic) = self.partitions.get_key_value(topic)?;
         let epoch = of_topic.get(&partition)?.epoch;
         Some(BatchEnd { topic: Arc::clone(topic), partition, messages: 0, epoch, next, leader_epoch })
@@ -150,7 +156,8 @@ impl Ledger {
             {
                 let back_to = partition.committed.or(partition.began).unwrap_or(OFFSET_BEGINNING);
                 partition.processed = partition.processed.filter(|(next, _)| *next <= back_to);
-                positions.push(TopicPartition::new(Arc::clone(&end.topic), end.partition).with_offset(back_to));
+                positions
+                    .push(TopicPartition::new(Arc::clone(&end.topic), end.partition).with_offset(back_to));
             }
         }
         positions
@@ -198,7 +205,11 @@ impl Ledger {
             let progress = of_topic.iter().map(|(id, partition)| Progress {
                 topic: Arc::clone(topic),
                 partition: *id,
-                position: partition.processed.map(|(next, _)| next).or(partition.committed).or(partition.began),
+                position: partition
+                    .processed
+                    .map(|(next, _)| next)
+                    .or(partition.committed)
+                    .or(partition.began),
                 committed: partition.committed,
             });
             progress.collect::<Vec<_>>()

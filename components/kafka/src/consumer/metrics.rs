@@ -13,12 +13,19 @@ use tokio::time::Instant;
 use crate::client::{RecentAverage, Statistics};
 use crate::consumer::ledger::Progress;
 
-static CONSUMED: Family =
-    Family::counter("messaging_client_consumed_messages", "Messages taken from the client, repeated ones too.");
-static PROCESS_DURATION: Family =
-    Family::histogram("messaging_process_duration_seconds", DURATION_BOUNDS, "Time a callback took for a batch.");
-static PROCESSED: Family =
-    Family::counter("kafka_consumer_processed_messages", "Messages that a callback returned from, by result.");
+static CONSUMED: Family = Family::counter(
+    "messaging_client_consumed_messages",
+    "Messages taken from the client, repeated ones too.",
+);
+static PROCESS_DURATION: Family = Family::histogram(
+    "messaging_process_duration_seconds",
+    DURATION_BOUNDS,
+    "Time a callback took for a batch.",
+);
+static PROCESSED: Family = Family::counter(
+    "kafka_consumer_processed_messages",
+    "Messages that a callback returned from, by result.",
+);
 static BATCH_MESSAGES: Family = Family::histogram(
     "kafka_consumer_callback_batch_messages",
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0],
@@ -26,7 +33,10 @@ static BATCH_MESSAGES: Family = Family::histogram(
 );
 static DELIVERY_DELAY: Family = Family::histogram(
     "kafka_consumer_delivery_delay_seconds",
-    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 86_400.0],
+    &[
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0,
+        86_400.0,
+    ],
     "Time from a message's timestamp to its callback.",
 );
 static COMMITS: Family = Family::counter("kafka_consumer_commits", "Offset commits answered, by result.");
@@ -42,9 +52,12 @@ static REBALANCE_DURATION: Family = Family::histogram(
     "Time from a revocation, or from joining, to the next assignment.",
 );
 static RESTARTS: Family = Family::counter("kafka_consumer_restarts", "Times reading began again, by reason.");
-static ASSIGNED: Family = Family::gauge("kafka_consumer_assigned_partitions", "Partitions assigned to this member.");
-static LAG: Family =
-    Family::gauge("kafka_consumer_lag_messages", "Messages from the consumer's position to the partition's end.");
+static ASSIGNED: Family =
+    Family::gauge("kafka_consumer_assigned_partitions", "Partitions assigned to this member.");
+static LAG: Family = Family::gauge(
+    "kafka_consumer_lag_messages",
+    "Messages from the consumer's position to the partition's end.",
+);
 static COMMITTED: Family =
     Family::gauge("kafka_consumer_committed_offset", "Offset of the last commit since the assignment.");
 static POSITION: Family = Family::gauge(
@@ -57,10 +70,14 @@ static FETCH_QUEUE_MESSAGES: Family =
     Family::gauge("kafka_consumer_fetch_queue_messages", "Messages fetched and not taken yet.");
 static FETCH_QUEUE_BYTES: Family =
     Family::gauge("kafka_consumer_fetch_queue_bytes", "Bytes of the messages fetched and not taken yet.");
-static LAST_POLL: Family =
-    Family::gauge("kafka_consumer_last_poll_timestamp_seconds", "When messages were taken last, as a Unix time.");
-static LAST_COMMIT: Family =
-    Family::gauge("kafka_consumer_last_commit_timestamp_seconds", "When a commit succeeded last, as a Unix time.");
+static LAST_POLL: Family = Family::gauge(
+    "kafka_consumer_last_poll_timestamp_seconds",
+    "When messages were taken last, as a Unix time.",
+);
+static LAST_COMMIT: Family = Family::gauge(
+    "kafka_consumer_last_commit_timestamp_seconds",
+    "When a commit succeeded last, as a Unix time.",
+);
 static POLL_INTERVAL_LIMIT: Family = Family::gauge(
     "kafka_consumer_poll_interval_limit_seconds",
     "Longest time a callback may take: max_callback_duration.",
@@ -95,7 +112,13 @@ pub(crate) struct TopicMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: &Registry, component: &str, group: &str, topics: &[String], limit: Duration) -> Metrics {
+    pub(crate) fn new(
+        registry: &Registry,
+        component: &str,
+        group: &str,
+        topics: &[String],
+        limit: Duration,
+    ) -> Metrics {
         let scope = MetricsScope::new(registry, component);
         let batch_messages = scope.histogram(&BATCH_MESSAGES, &[]);
         let metrics = Metrics {
@@ -216,12 +239,15 @@ impl Metrics {
             offset(&COMMITTED, progress.committed);
             offset(&POSITION, progress.position);
             let reported = statistics.topics.get(&*progress.topic);
-            let Some(reported) = reported.and_then(|topic| topic.partitions.get(&partition)) else { continue };
+            let Some(reported) = reported.and_then(|topic| topic.partitions.get(&partition)) else {
+                continue;
+            };
             offset(&HIGH_WATERMARK, Some(reported.hi_offset));
             // librdkafka's own lag is that of stored offsets, and we store none. Messages of transactions that are still
             // open cannot be read, so the last stable offset is the end.
             let end = if 0 <= reported.ls_offset { reported.ls_offset } else { reported.hi_offset };
-            let position = progress.position.or(Some(reported.committed_offset)).filter(|offset| 0 <= *offset);
+            let position =
+                progress.position.or(Some(reported.committed_offset)).filter(|offset| 0 <= *offset);
             offset(&LAG, position.filter(|_| 0 <= end).map(|position| (end - position).max(0)));
             snapshot.gauge(&FETCH_QUEUE_MESSAGES, &labels, offset_as_f64(reported.fetchq_cnt));
             snapshot.gauge(&FETCH_QUEUE_BYTES, &labels, offset_as_f64(reported.fetchq_size));
@@ -229,7 +255,8 @@ impl Metrics {
     }
 
     pub(crate) fn collect_userver(&self, view: &mut UserverView) {
-        let topics: Vec<_> = lock(&self.topics).iter().map(|(name, topic)| (Arc::clone(name), Arc::clone(topic))).collect();
+        let topics: Vec<_> =
+            lock(&self.topics).iter().map(|(name, topic)| (Arc::clone(name), Arc::clone(topic))).collect();
         for (name, topic) in topics {
             let labels = [("component_name", self.component.as_str()), ("topic", &*name)];
             let average = lock(&topic.recent_delay).get(Instant::now());

@@ -99,7 +99,9 @@ impl Drop for ConsumerScope {
 
 impl fmt::Debug for ConsumerScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConsumerScope").field("component", &self.control.settings.component).finish_non_exhaustive()
+        f.debug_struct("ConsumerScope")
+            .field("component", &self.control.settings.component)
+            .finish_non_exhaustive()
     }
 }
 
@@ -144,8 +146,11 @@ impl Control {
             None => None,
         };
         let (committer, requests) = Committer::new();
-        let started =
-            Started { committer: committer.clone(), stop: CancellationToken::new(), ended: CancellationToken::new() };
+        let started = Started {
+            committer: committer.clone(),
+            stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        };
         let run = Run {
             cx: self.cx.clone(),
             settings: Arc::clone(&self.settings),
@@ -156,7 +161,8 @@ impl Control {
             requests,
             stop: started.stop.clone(),
         };
-        let end = End { status: Arc::clone(&self.status), ended: started.ended.clone(), state: State::Failed };
+        let end =
+            End { status: Arc::clone(&self.status), ended: started.ended.clone(), state: State::Failed };
         let polling = async move {
             // A scope that was dropped stops on its own; there is never more than one client.
             if let Some(previous) = previous {

@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use mainspring_engine::{Task, TaskError};
 use mainspring_kafka_ffi::{
-    self as ffi, Consumer, ConsumerEvent, KafkaCode, KafkaError, MessageError, RebalanceProtocol, TopicPartition,
+    self as ffi, Consumer, ConsumerEvent, KafkaCode, KafkaError, MessageError, RebalanceProtocol,
+    TopicPartition,
 };
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
@@ -273,12 +274,15 @@ impl<'run> Session<'run> {
         let mut ends: Vec<BatchEnd> = Vec::new();
         for run in messages.chunk_by(is_same_partition) {
             let Some(last) = run.last() else { continue };
-            let Some(end) = ledger.end(last.topic(), last.partition(), last.offset() + 1, last.leader_epoch()) else {
+            let Some(end) =
+                ledger.end(last.topic(), last.partition(), last.offset() + 1, last.leader_epoch())
+            else {
                 continue;
             };
-            let known = ends.iter_mut().rev().find(|known| {
-                known.partition == end.partition && Arc::ptr_eq(&known.topic, &end.topic)
-            });
+            let known = ends
+                .iter_mut()
+                .rev()
+                .find(|known| known.partition == end.partition && Arc::ptr_eq(&known.topic, &end.topic));
             match known {
                 Some(known) => *known = BatchEnd { messages: known.messages + run.len(), ..end },
                 None => ends.push(BatchEnd { messages: run.len(), ..end }),
@@ -288,7 +292,9 @@ impl<'run> Session<'run> {
     }
 
     fn on_callback_ended(&mut self, result: Result<Result<(), CallbackError>, TaskError>) {
-        let Phase::Processing(processing) = std::mem::replace(&mut self.phase, Phase::Collecting) else { return };
+        let Phase::Processing(processing) = std::mem::replace(&mut self.phase, Phase::Collecting) else {
+            return;
+        };
         let Processing { ends, began, overdue, .. } = processing;
         // What the callback asked for before it ended comes before its end.
         while let Ok(request) = self.run.requests.try_recv() {
@@ -316,7 +322,9 @@ impl<'run> Session<'run> {
 
     /// Reads on after a failed batch: what was not committed comes again.
     fn roll_back(&mut self) {
-        let Phase::Backoff { failed, .. } = std::mem::replace(&mut self.phase, Phase::Collecting) else { return };
+        let Phase::Backoff { failed, .. } = std::mem::replace(&mut self.phase, Phase::Collecting) else {
+            return;
+        };
         self.run.status.enter(State::Running);
         let positions = self.run.status.ledger().rollback(&failed);
         if positions.is_empty() {
@@ -356,6 +364,7 @@ impl<'run> Session<'run> {
             self.run.status.client.on_answer();
         }
         events::committed(&self.run.status, &self.run.settings, &answer);
+        answer.tell();
     }
 
     // The client.

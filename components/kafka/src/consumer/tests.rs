@@ -1,1 +1,5 @@
-//! Tests of what needs no broker.
+//! Tests of what needs no broker: the configuration, the ledger, the queue of commits.
+
+mod commits;
+mod config;
+mod ledger;

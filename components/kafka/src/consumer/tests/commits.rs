@@ -1,0 +1,126 @@
+//! One request at a time; everybody who asked is told what became of theirs.
+
+use mainspring_kafka_ffi::{KafkaCode, TopicPartition};
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::time::Instant;
+
+use crate::consumer::commits::Commits;
+use crate::consumer::error::CommitError;
+use crate::consumer::ledger::{Admitted, Commit, Key};
+
+type Answer = oneshot::Receiver<Result<(), CommitError>>;
+
+fn key(partition: i32) -> Key {
+    ("t".into(), partition)
+}
+
+fn ask_with(commits: &mut Commits, offsets: &[(i32, i64)], refused: &[i32]) -> Answer {
+    let commit = |next| Commit { next, leader_epoch: None, assignment: 1 };
+    let admitted = Admitted {
+        commits: offsets.iter().map(|(partition, next)| (key(*partition), commit(*next))).collect(),
+        refused: refused.iter().copied().map(key).collect(),
+    };
+    let (reply, answer) = oneshot::channel();
+    commits.add(admitted, reply);
+    answer
+}
+
+fn ask(commits: &mut Commits, offsets: &[(i32, i64)]) -> Answer {
+    ask_with(commits, offsets, &[])
+}
+
+/// The next request as partitions with offsets, and its tag.
+fn next(commits: &mut Commits) -> Option<(Vec<(i32, i64)>, usize)> {
+    let (offsets, tag) = commits.next(Instant::now())?;
+    Some((offsets.into_iter().map(|offset| (offset.partition, offset.offset.unwrap())).collect(), tag))
+}
+
+fn answered(commits: &mut Commits, tag: usize, errors: &[(i32, KafkaCode)]) {
+    let partitions: Vec<_> = errors
+        .iter()
+        .map(|(partition, code)| TopicPartition {
+            error: Some(*code),
+            ..TopicPartition::new("t", *partition)
+        })
+        .collect();
+    commits.answered(tag, &Ok(()), &partitions).unwrap().tell();
+}
+
+#[test]
+fn requests_made_while_one_is_in_flight_are_joined_and_the_highest_offset_wins() {
+    let mut commits = Commits::default();
+    let mut first = ask(&mut commits, &[(0, 10)]);
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(0, 10)]);
+    let mut second = ask(&mut commits, &[(0, 30), (1, 5)]);
+    let mut third = ask(&mut commits, &[(0, 20)]);
+    assert_eq!(next(&mut commits), None, "one at a time");
+
+    answered(&mut commits, tag, &[]);
+    assert_eq!(first.try_recv(), Ok(Ok(())));
+    assert_eq!(second.try_recv(), Err(TryRecvError::Empty));
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(0, 30), (1, 5)]);
+    answered(&mut commits, tag, &[]);
+    assert_eq!((second.try_recv(), third.try_recv()), (Ok(Ok(())), Ok(Ok(()))));
+    assert!(commits.is_idle());
+}
+
+#[test]
+fn only_those_whose_partitions_failed_are_told_so() {
+    let mut commits = Commits::default();
+    let mut first = ask(&mut commits, &[(0, 10)]);
+    let mut second = ask(&mut commits, &[(1, 10)]);
+    let (_, tag) = next(&mut commits).unwrap();
+    answered(&mut commits, tag, &[(1, KafkaCode::from_raw(29))]);
+    assert_eq!(first.try_recv(), Ok(Ok(())));
+    let error = second.try_recv().unwrap().unwrap_err();
+    assert_eq!(error.kafka_code(), Some(29));
+}
+
+#[test]
+fn what_needs_no_request_is_answered_at_once() {
+    let mut commits = Commits::default();
+    assert_eq!(ask(&mut commits, &[]).try_recv(), Ok(Ok(())));
+    let refused = ask_with(&mut commits, &[], &[3]).try_recv();
+    assert_eq!(refused, Ok(Err(CommitError::revoked("t", 3))));
+    assert!(commits.is_idle());
+}
+
+#[test]
+fn a_partly_refused_commit_is_sent_for_the_rest_and_ends_as_refused() {
+    let mut commits = Commits::default();
+    let mut answer = ask_with(&mut commits, &[(0, 10)], &[1]);
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(0, 10)]);
+    answered(&mut commits, tag, &[]);
+    assert_eq!(answer.try_recv(), Ok(Err(CommitError::revoked("t", 1))));
+}
+
+#[test]
+fn what_was_not_sent_for_a_partition_that_is_gone_is_refused() {
+    let mut commits = Commits::default();
+    drop(ask(&mut commits, &[(0, 10)]));
+    let (_, tag) = next(&mut commits).unwrap();
+    let mut gone = ask(&mut commits, &[(0, 20)]);
+    let mut partly = ask(&mut commits, &[(0, 20), (1, 20)]);
+    assert!(commits.concern(|key| key.1 == 0));
+    commits.forget(|key| key.1 == 0);
+    assert_eq!(gone.try_recv(), Ok(Err(CommitError::revoked("t", 0))));
+    answered(&mut commits, tag, &[]);
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(1, 20)]);
+    answered(&mut commits, tag, &[]);
+    assert_eq!(partly.try_recv(), Ok(Err(CommitError::revoked("t", 0))));
+}
+
+#[test]
+fn an_answer_to_nothing_is_ignored() {
+    let mut commits = Commits::default();
+    assert!(commits.answered(1, &Ok(()), &[]).is_none());
+    drop(ask(&mut commits, &[(0, 10)]));
+    let (_, tag) = next(&mut commits).unwrap();
+    assert!(commits.answered(tag + 1, &Ok(()), &[]).is_none());
+    assert!(!commits.is_idle());
+}

@@ -1,0 +1,181 @@
+//! Which configurations are refused, and with what words.
+
+use expect_test::{Expect, expect};
+use mainspring_config::{FakeSurroundings, Source, parse};
+use mainspring_core::{Component, ServiceOutline};
+
+use crate::KafkaConsumerComponent;
+use crate::client::Connection;
+use crate::consumer::config::{ConsumerConfig, KeyLogFormat, Settings};
+
+const REQUIRED: &str = "group_id: g\ntopics: [t]\nsecurity_protocol: PLAINTEXT\n";
+
+fn config(text: &str) -> Result<ConsumerConfig, String> {
+    let section = parse(&Source::new("test.yaml", text)).map_err(|problems| problems.to_string())?;
+    section.read().map_err(|problems| problems.to_string())
+}
+
+/// All complaints about a configuration that has what is required and these lines.
+#[track_caller]
+fn check(lines: &str, expected: Expect) {
+    let names = lines.lines().filter_map(|line| line.split(':').next()).collect::<Vec<_>>();
+    let required = REQUIRED.lines().filter(|line| !names.iter().any(|name| line.starts_with(name)));
+    let text = required.chain(lines.lines()).collect::<Vec<_>>().join("\n");
+    let service = ServiceOutline::new(["main-task-processor", "consumer-task-processor"], ["kafka-consumer"]);
+    let complaints = match config(&text) {
+        Err(problems) => problems,
+        Ok(config) => {
+            let violations = KafkaConsumerComponent::validate(&config, &service);
+            let lines =
+                violations.into_iter().map(|violation| format!("{}: {}", violation.path, violation.message));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+    };
+    expected.assert_eq(&complaints);
+}
+
+fn settings(lines: &str, world: &FakeSurroundings) -> Result<Settings, String> {
+    let config = config(&format!("{REQUIRED}{lines}"))?;
+    let connection = Connection::to("localhost:9092");
+    config.into_settings("kafka-consumer", &connection, world).map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn check_property(lines: &str, property: &str, expected: &str) {
+    let settings = settings(lines, &FakeSurroundings::default().with_env("POD", "pod-7")).unwrap();
+    assert_eq!(settings.client.get(property).as_deref(), Some(expected), "{property}");
+}
+
+#[test]
+fn what_is_required_is_enough() {
+    check("", expect![""]);
+}
+
+#[test]
+fn bounds_hold_on_both_sides() {
+    check("max_batch_size: 0", expect!["max_batch_size: expected an integer from 1 to 1000000, found `0`"]);
+    check("max_batch_size: 1", expect![""]);
+    check("max_batch_size: 1000000", expect![""]);
+    check(
+        "max_batch_size: 1000001",
+        expect!["max_batch_size: expected an integer from 1 to 1000000, found `1000001`"],
+    );
+    check("poll_timeout: 0s", expect![""]);
+    check("poll_timeout: 1h", expect![""]);
+    check(
+        "poll_timeout: 3601s",
+        expect!["poll_timeout: expected a duration from `0s` to `1h`, found `3601s`"],
+    );
+    check(
+        "max_callback_duration: 0s",
+        expect!["max_callback_duration: expected a duration from `1ms` to `1d`, found `0s`"],
+    );
+    check("max_callback_duration: 1ms", expect![""]);
+    check("max_callback_duration: 24h", expect![""]);
+    check(
+        "max_callback_duration: 86400001ms",
+        expect!["max_callback_duration: expected a duration from `1ms` to `1d`, found `86400001ms`"],
+    );
+    check("restart_after_failure_delay: 24h", expect![""]);
+    check(
+        "restart_after_failure_delay: 25h",
+        expect!["restart_after_failure_delay: expected a duration from `0s` to `1d`, found `25h`"],
+    );
+}
+
+#[test]
+fn groups_and_topics_have_names() {
+    check("group_id: ''", expect!["group_id: expected the name of a group, found an empty text"]);
+    check("group_instance_id: ''", expect!["group_instance_id: expected a name, found an empty text"]);
+    check("topics: []", expect!["topics: expected at least one topic, found none"]);
+    check(
+        "topics: [a, '', a]",
+        expect![[r#"
+        topics[1]: expected the name of a topic, found an empty text
+        topics[2]: topic `a` is given twice"#]],
+    );
+}
+
+#[test]
+fn task_processors_must_exist() {
+    check(
+        "task_processor: nope",
+        expect![[
+            r#"task_processor: unknown task processor `nope`; declared: `consumer-task-processor`, `main-task-processor`"#
+        ]],
+    );
+    check(
+        "callback_task_processor: main-task-procesor",
+        expect![
+            "callback_task_processor: unknown task processor `main-task-procesor`; did you mean `main-task-processor`?"
+        ],
+    );
+}
+
+#[test]
+fn properties_that_the_consumer_relies_on_cannot_be_overridden() {
+    check(
+        "rd_kafka_custom_options: {enable.auto.commit: 'true'}",
+        expect![[
+            r#"rd_kafka_custom_options.enable.auto.commit: `enable.auto.commit` is always `false` here: offsets are committed by the callback"#
+        ]],
+    );
+    check(
+        "rd_kafka_custom_options: {group.id: other}",
+        expect![[r#"rd_kafka_custom_options.group.id: `group.id` is set by the key `group_id`; use that"#]],
+    );
+}
+
+#[test]
+fn choices_are_spelled_as_in_userver() {
+    check(
+        "auto_offset_reset: never",
+        expect![
+            "test.yaml:4:20: auto_offset_reset: expected one of `smallest`, `earliest`, `beginning`, `largest`, `latest`, `end`, `error`; found `never`"
+        ],
+    );
+    check("message_key_log_format: hex", expect![""]);
+}
+
+#[test]
+fn keys_set_their_properties() {
+    check_property("", "group.id", "g");
+    check_property("", "enable.auto.commit", "false");
+    check_property("", "enable.auto.offset.store", "false");
+    check_property("", "auto.offset.reset", "smallest");
+    check_property("auto_offset_reset: latest", "auto.offset.reset", "largest");
+    check_property("group_instance_id: a", "group.instance.id", "a");
+}
+
+#[test]
+fn the_poll_interval_is_never_below_the_session_timeout() {
+    check_property("max_callback_duration: 5m", "max.poll.interval.ms", "300000");
+    check_property("max_callback_duration: 1s", "max.poll.interval.ms", "45000");
+    check_property(
+        "max_callback_duration: 1s\nrd_kafka_custom_options: {session.timeout.ms: '6000'}",
+        "max.poll.interval.ms",
+        "6000",
+    );
+}
+
+#[test]
+fn the_pod_name_is_replaced_once() {
+    check_property("env_pod_name: POD", "group.id", "g");
+    check_property("group_instance_id: 'm-{pod_name}'", "group.instance.id", "m-{pod_name}");
+    check_property(
+        "env_pod_name: POD\ngroup_instance_id: '{pod_name}-{pod_name}'",
+        "group.instance.id",
+        "pod-7-{pod_name}",
+    );
+    let missing =
+        settings("env_pod_name: POD\ngroup_instance_id: '{pod_name}'", &FakeSurroundings::default());
+    let missing = missing.unwrap_err();
+    expect!["environment variable `POD`, named by `env_pod_name`, is not set"].assert_eq(&missing);
+}
+
+#[test]
+fn keys_are_shown_as_configured() {
+    assert_eq!(KeyLogFormat::Plaintext.show(Some(b"key")), "key");
+    assert_eq!(KeyLogFormat::Hex.show(Some(b"\x00\xff")), "00ff");
+    assert_eq!(KeyLogFormat::Hex.show(None), "");
+}

@@ -1,0 +1,181 @@
+//! Callbacks that fail: the batch comes again, nothing is lost, nothing overtakes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mainspring_kafka::{Batch, CommitError};
+use tokio::sync::mpsc;
+
+use crate::consumer::support::{Journal, Kafka, until};
+
+/// What happens to the batches that fail.
+#[derive(Clone, Copy)]
+enum Fault {
+    Error,
+    Panic,
+    NeverEnds,
+}
+
+impl Fault {
+    async fn happen(self) -> Result<(), String> {
+        match self {
+            Fault::Error => Err("not today".to_owned()),
+            Fault::Panic => panic!("not today"),
+            Fault::NeverEnds => std::future::pending().await,
+        }
+    }
+}
+
+async fn check_failed_batches_come_again(fault: Fault, options: &str, error_type: &str) {
+    let kafka = Kafka::new(2);
+    kafka.fill(0..100).await;
+    let service = kafka.service(&format!("max_batch_size: 10\n{options}")).await;
+    let (journal, failed) = (Journal::default(), Journal::default());
+    let (noted, noted_failed) = (journal.clone(), failed.clone());
+    let scope = service.scope();
+    scope
+        .start(move |batch: Batch| {
+            let (journal, failed) = (noted.clone(), noted_failed.clone());
+            async move {
+                // The third and the sixth batch fail once each.
+                let batch_idx = journal.batches().len() + failed.batches().len();
+                if batch_idx == 2 || batch_idx == 5 {
+                    failed.note(&batch);
+                    return fault.happen().await;
+                }
+                journal.note(&batch);
+                batch.commit().await.map_err(|error| error.to_string())
+            }
+        })
+        .unwrap();
+    journal.reached(100).await;
+
+    let offsets = journal.offsets();
+    assert!(offsets.values().all(|offsets| offsets.iter().copied().eq(0..50)), "exactly once: {offsets:?}");
+    assert_eq!(failed.batches().len(), 2);
+    assert_eq!(service.metric("messaging_process_duration_seconds", &[("error_type", error_type)]), 2.0);
+    assert_eq!(service.metric("kafka_consumer_restarts", &[("reason", "callback_error")]), 2.0);
+    assert_eq!(service.metric("kafka_consumer_rebalances", &[]), 1.0, "the member stays in its group");
+    until("recovery", || service.state(), |state| state == "running").await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_callback_returns_an_error_comes_again() {
+    check_failed_batches_come_again(Fault::Error, "", "error").await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_callback_panics_comes_again() {
+    check_failed_batches_come_again(Fault::Panic, "", "panic").await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_callback_does_not_end_comes_again() {
+    check_failed_batches_come_again(Fault::NeverEnds, "max_callback_duration: 200ms", "timeout").await;
+}
+
+#[tokio::test]
+async fn everything_since_the_last_commit_comes_again_in_order() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..30).await;
+    let service = kafka.service("max_batch_size: 10\npoll_timeout: 1h").await;
+    let journal = Journal::default();
+    let noted = journal.clone();
+    let scope = service.scope();
+    scope
+        .start(move |batch: Batch| {
+            let batch_idx = noted.note(&batch);
+            async move {
+                match batch_idx {
+                    // 0..10 is committed, 10..20 is not, 20..30 fails.
+                    0 => batch.commit().await.map_err(|error| error.to_string()),
+                    2 => Err("not today".to_owned()),
+                    _ => Ok(()),
+                }
+            }
+        })
+        .unwrap();
+    journal.reached(50).await;
+    assert!(journal.numbers().into_iter().eq((0..30).chain(10..30)), "{:?}", journal.numbers());
+}
+
+#[tokio::test]
+async fn without_any_commit_reading_begins_again_where_it_began() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..10).await;
+    let service = kafka.service("max_batch_size: 10\nauto_offset_reset: latest").await;
+    let journal = Journal::default();
+    let noted = journal.clone();
+    let scope = service.scope();
+    scope
+        .start(move |batch: Batch| {
+            let batch_idx = noted.note(&batch);
+            async move { if batch_idx == 0 { Err("not today") } else { Ok(()) } }
+        })
+        .unwrap();
+    until("assignment", || service.metric("kafka_consumer_assigned_partitions", &[]), |n| *n == 1.0).await;
+    // Where `latest` is gets settled a little after the assignment, so records are sent until one arrives.
+    let mut sent = 10;
+    while journal.numbers().is_empty() {
+        kafka.fill(sent..sent + 1).await;
+        sent += 1;
+    }
+    let first = journal.batches()[0].clone();
+    until("repetition", || journal.batches().len(), |count| 2 <= *count).await;
+    assert_eq!(journal.batches()[1][0], first[0]);
+    assert!(10 <= first[0].number);
+}
+
+#[tokio::test]
+async fn a_batch_that_failed_cannot_be_committed_any_more() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..10).await;
+    let service = kafka.service("max_batch_size: 10\npoll_timeout: 1h").await;
+    let (tx, mut rx) = mpsc::channel(8);
+    let scope = service.scope();
+    scope
+        .start(move |batch: Batch| {
+            let tx = tx.clone();
+            async move {
+                tx.send(batch).await.unwrap();
+                Err::<(), _>("not today")
+            }
+        })
+        .unwrap();
+    let first = rx.recv().await.unwrap();
+    let _second = rx.recv().await.unwrap();
+    let refused = first.commit().await;
+    assert_eq!(refused, Err(CommitError::Revoked { topic: "t".to_owned(), partition: 0 }));
+}
+
+#[tokio::test]
+async fn batches_never_overlap_even_when_a_cancelled_callback_lingers() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..3).await;
+    let service = kafka.service("max_callback_duration: 50ms\nrestart_after_failure_delay: 0s").await;
+    let (running, most, calls) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (in_callback, seen, counted) = (Arc::clone(&running), Arc::clone(&most), Arc::clone(&calls));
+    let scope = service.scope();
+    scope
+        .start(move |batch: Batch| {
+            let (running, most, calls) = (Arc::clone(&in_callback), Arc::clone(&seen), Arc::clone(&counted));
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                if calls.fetch_add(1, Ordering::SeqCst) == 0 {
+                    // Deaf to cancellation, as code that computes or blocks is.
+                    let until = std::time::Instant::now() + Duration::from_millis(300);
+                    while std::time::Instant::now() < until {
+                        std::hint::spin_loop();
+                    }
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+                batch.commit().await
+            }
+        })
+        .unwrap();
+    // The first callback was done with its message and committed it before it could be cancelled.
+    until("calls", || calls.load(Ordering::SeqCst), |calls| *calls == 3).await;
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}

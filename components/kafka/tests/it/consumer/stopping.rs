@@ -1,0 +1,153 @@
+//! Starting, stopping, and stopping when nothing goes well.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mainspring_core::Health;
+use mainspring_kafka::{Batch, ConsumerError};
+use tokio::sync::{Notify, mpsc};
+
+use crate::consumer::support::{Kafka, Running, until, within};
+
+async fn nothing(_: Batch) -> Result<(), Infallible> {
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_consumer_is_used_by_one_scope_and_started_once_at_a_time() {
+    let kafka = Kafka::new(1);
+    let service = kafka.service("").await;
+    let component = "kafka-consumer".to_owned();
+    let scope = service.scope();
+    let in_use = service.component().consumer().unwrap_err();
+    assert_eq!(in_use, ConsumerError::InUse { component: component.clone() });
+    scope.start(nothing).unwrap();
+    assert_eq!(scope.start(nothing), Err(ConsumerError::Running { component }));
+    within("stop", scope.stop()).await;
+    within("second stop", scope.stop()).await;
+    scope.start(nothing).unwrap();
+    drop(scope);
+    let again = service.scope();
+    again.start(nothing).unwrap();
+    until("partitions", || service.metric("kafka_consumer_assigned_partitions", &[]), |count| *count == 1.0)
+        .await;
+}
+
+#[tokio::test]
+async fn a_dropped_scope_stops_the_consumer() {
+    let kafka = Kafka::new(1);
+    let service = kafka.service("").await;
+    assert_eq!(service.state(), "stopped");
+    let (scope, _) = service.consume();
+    until("start", || service.state(), |state| state == "running").await;
+    drop(scope);
+    until("stop", || service.state(), |state| state == "stopped").await;
+}
+
+#[tokio::test]
+async fn a_callback_may_finish_and_commit_while_the_service_stops() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..20).await;
+    let service = kafka.service("max_batch_size: 10\npoll_timeout: 1h").await;
+    let entered = Arc::new(Notify::new());
+    let enters = Arc::clone(&entered);
+    let scope = service.scope();
+    scope
+        .start(move |batch: Batch| {
+            let enters = Arc::clone(&enters);
+            async move {
+                enters.notify_one();
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                batch.commit().await
+            }
+        })
+        .unwrap();
+    within("callback", entered.notified()).await;
+    let report = service.stop().await;
+    assert_eq!(report.unfinished, Vec::<String>::new());
+
+    let service = kafka.service("max_batch_size: 10\npoll_timeout: 1h").await;
+    let (_scope, journal) = service.consume();
+    journal.reached(10).await;
+    assert!(journal.numbers().into_iter().eq(10..20), "{:?}", journal.numbers());
+}
+
+#[tokio::test]
+async fn a_callback_that_does_not_end_delays_the_stop_by_its_own_limit_only() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..1).await;
+    let service = kafka.service("max_callback_duration: 2s").await;
+    let entered = Arc::new(Notify::new());
+    let enters = Arc::clone(&entered);
+    let scope = service.scope();
+    scope
+        .start(move |_: Batch| {
+            enters.notify_one();
+            pending::<Result<(), Infallible>>()
+        })
+        .unwrap();
+    within("callback", entered.notified()).await;
+    let began = Instant::now();
+    within("stop", scope.stop()).await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(service.state(), "stopped");
+}
+
+#[tokio::test]
+async fn stopping_is_bounded_when_the_brokers_are_gone() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..1).await;
+    let service = kafka.service("").await;
+    let (scope, journal) = service.consume();
+    journal.reached(1).await;
+    kafka.cluster.set_broker_down(1).unwrap();
+    until("trouble", || service.health(), |health| *health != Health::Ok).await;
+    let began = Instant::now();
+    within("stop", scope.stop()).await;
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    let report = service.stop().await;
+    assert_eq!(report.unfinished, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_service_starts_and_stops_without_brokers() {
+    // Nobody listens on port 1.
+    let service = Running::start("127.0.0.1:1", "").await;
+    let (_scope, _) = service.consume();
+    until("trouble", || service.health(), |health| *health != Health::Ok).await;
+    let began = Instant::now();
+    let report = service.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    assert_eq!(report.unfinished, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn messages_that_are_still_held_do_not_block_the_stop() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..1).await;
+    let service = kafka.service("").await;
+    let (tx, mut rx) = mpsc::channel(1);
+    let scope = service.scope();
+    scope
+        .start(move |batch: Batch| {
+            let tx = tx.clone();
+            async move { tx.send(batch).await }
+        })
+        .unwrap();
+    let held = within("batch", rx.recv()).await.unwrap();
+    let began = Instant::now();
+    within("stop", scope.stop()).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(held.iter().next().unwrap().payload(), Some(&b"0"[..]), "still readable");
+}
+
+#[tokio::test]
+async fn nothing_starts_after_the_service_has_stopped() {
+    let kafka = Kafka::new(1);
+    let service = kafka.service("").await;
+    let scope = service.scope();
+    service.stop().await;
+    assert_eq!(scope.start(nothing), Err(ConsumerError::Stopped { component: "kafka-consumer".to_owned() }));
+}
