@@ -166,3 +166,6 @@ impl ProducerConfig {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,3 +186,6 @@ pub(crate) fn is_retryable(code: i32) -> bool {
 fn suffix(code: i32) -> &'static str {
     if is_retryable(code) { " (retryable)" } else { "" }
 }
+
+#[cfg(test)]
+mod tests;

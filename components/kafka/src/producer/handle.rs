@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -106,6 +107,8 @@ pub(crate) struct Inner {
     state: ClientState,
     metrics: Metrics,
     space: Space,
+    /// Records accepted and not yet reported. librdkafka's own count includes events that are not records.
+    in_flight: AtomicUsize,
     delivery_timeout: Duration,
     operation_level: Level,
     /// Fires when the producer stops taking records.
@@ -139,9 +142,18 @@ impl Live {
         Live { topics: RwLock::default(), client }
     }
 
+    #[cfg(test)]
+    pub(crate) fn client(&self) -> &ffi::Producer {
+        &self.client
+    }
+
     fn topic(&self, name: &str) -> Result<Topic, KafkaCode> {
         if let Some(topic) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Ok(topic.clone());
+        }
+        if name.is_empty() {
+            // librdkafka would take it and let the record time out.
+            return Err(KafkaCode::INVALID_ARG);
         }
         let handle = self.client.topic(name).map_err(|error| error.code)?;
         let topic = Topic { name: name.into(), handle };
@@ -166,6 +178,7 @@ impl Inner {
             state,
             metrics,
             space: Space::default(),
+            in_flight: AtomicUsize::new(0),
             delivery_timeout,
             operation_level,
             closing: CancellationToken::new(),
@@ -182,7 +195,7 @@ impl Inner {
         clippy::result_large_err,
         reason = "a full queue gives the record back; boxing it would cost more"
     )]
-    fn try_enqueue(&self, topic: &str, record: ffi::Record) -> Result<InFlight, Refused> {
+    fn try_enqueue(self: &Arc<Self>, topic: &str, record: ffi::Record) -> Result<InFlight, Refused> {
         let partition = record.partition;
         let live = self.live.load();
         let Some(live) = live.as_ref().filter(|_| !self.closing.is_cancelled()) else {
@@ -192,9 +205,15 @@ impl Inner {
             Ok(topic) => topic,
             Err(code) => return Err(Refused::Failed(self.refused(topic.into(), partition, code))),
         };
-        match live.client.send(&topic.handle, record) {
+        // Counted beforehand, as the report may come before `send` returns.
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let sent = live.client.send(&topic.handle, record);
+        if sent.is_err() {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        match sent {
             Ok(delivery) => {
-                Ok(InFlight { topic: topic.name, partition, timeout: self.delivery_timeout, delivery })
+                Ok(InFlight { topic: topic.name, partition, producer: Arc::clone(self), delivery })
             }
             Err(rejected) if rejected.code == KafkaCode::QUEUE_FULL => {
                 Err(Refused::Full(topic.name, rejected.record))
@@ -236,11 +255,19 @@ impl Inner {
 
     fn refused(&self, topic: Arc<str>, partition: Option<i32>, code: KafkaCode) -> SendError {
         events::refused(self.state.component(), &self.metrics, &topic, partition, code);
-        SendError::new(code, Target { topic, partition }, self.delivery_timeout)
+        self.error(code, Target { topic, partition })
     }
 
     fn shut_down(&self, topic: Arc<str>, partition: Option<i32>) -> SendError {
-        SendError::new(KafkaCode::DESTROY, Target { topic, partition }, self.delivery_timeout)
+        self.error(KafkaCode::DESTROY, Target { topic, partition })
+    }
+
+    /// What `code` means for a record. After a fatal error everything fails, with codes that do not say so.
+    pub(crate) fn error(&self, code: KafkaCode, target: Target) -> SendError {
+        match self.live.load().as_ref().and_then(|live| live.client.fatal_error()) {
+            Some(fatal) => SendError::Fatal { target, reason: fatal.text, code: fatal.code.as_raw() },
+            None => SendError::new(code, target, self.delivery_timeout),
+        }
     }
 
     fn count_undelivered(&self, topic: &Arc<str>) {
@@ -249,10 +276,10 @@ impl Inner {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.live.load().as_ref().map_or(0, |live| live.client.in_flight())
+        self.live.load().as_ref().map_or(0, |_live| self.in_flight.load(Ordering::Relaxed))
     }
 
-    /// Serves librdkafka's events for ever; cancel it once nothing is in flight. `turns` counts how often it was woken.
+    /// Serves librdkafka's events for ever; cancel it once nothing is in flight.
     pub(crate) async fn serve(self: Arc<Self>, live: Arc<Live>) {
         // Reports come in runs of one topic, so the last one's handles are nearly always the right ones.
         let mut last: Option<Arc<TopicMetrics>> = None;
@@ -294,6 +321,7 @@ impl Inner {
 
     fn on_report(&self, topic: &Arc<TopicMetrics>, report: &ffi::DeliveryReport<'_>) {
         let component = self.state.component();
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
         match report.result {
             Ok(delivered) => {
                 self.state.on_answer();
@@ -316,24 +344,24 @@ impl Inner {
     pub(crate) async fn close(&self, limit: Duration) {
         self.closing.cancel();
         let Some(live) = self.live.load_full() else { return };
-        let in_flight = live.client.in_flight();
+        let in_flight = self.in_flight();
         if 0 < in_flight {
             events::draining(self.state.component(), in_flight, limit);
         }
-        if timeout(limit, self.drained(&live)).await.is_err() {
+        if timeout(limit, self.drained()).await.is_err() {
             live.client.purge();
             // Records that are left after this resolve when the client ends.
-            let _left = timeout(PURGE_TIMEOUT, self.drained(&live)).await;
+            let _left = timeout(PURGE_TIMEOUT, self.drained()).await;
         }
         let undelivered =
             std::mem::take(&mut *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner));
         events::stopped(self.state.component(), &undelivered);
     }
 
-    async fn drained(&self, live: &Live) {
+    async fn drained(&self) {
         loop {
             let served = self.served.notified();
-            if live.client.in_flight() == 0 {
+            if self.in_flight() == 0 {
                 return;
             }
             served.await;

@@ -5,11 +5,11 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use mainspring_kafka_ffi as ffi;
 
 use crate::producer::error::{SendError, Target};
+use crate::producer::handle::Inner;
 use crate::producer::record::Delivery;
 
 /// The fate of one record; see [`Producer::send_async`](crate::Producer::send_async).
@@ -31,7 +31,7 @@ enum Stage {
 pub(crate) struct InFlight {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: Option<i32>,
-    pub(crate) timeout: Duration,
+    pub(crate) producer: Arc<Inner>,
     pub(crate) delivery: ffi::Delivery,
 }
 
@@ -86,7 +86,7 @@ impl Future for SendFuture {
             (Stage::InFlight(record), Some(Ok(delivered))) => Ok(Delivery::new(record.topic, delivered)),
             (Stage::InFlight(record), Some(Err(error))) => {
                 let target = Target { topic: record.topic, partition: record.partition };
-                Err(SendError::new(error.code, target, record.timeout))
+                Err(record.producer.error(error.code, target))
             }
             (Stage::Refused(error), _) => Err(error),
             _ => unreachable!("stages are as matched above"),

@@ -1,0 +1,180 @@
+//! Every bound from both sides, and every option's way into librdkafka.
+
+use expect_test::{Expect, expect};
+use mainspring_config::{FakeSurroundings, Source, VarsOptions};
+use mainspring_core::ServiceOutline;
+
+use super::ProducerConfig;
+use crate::client::Connection;
+
+fn read(keys: &str) -> ProducerConfig {
+    let text = format!("security_protocol: PLAINTEXT\n{keys}\n");
+    let source = Source::new("test.yaml", text);
+    let root = mainspring_config::load(&source, &VarsOptions::default(), &FakeSurroundings::default());
+    root.unwrap().read().unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn problems(keys: &str) -> String {
+    let outline = ServiceOutline::new(["producer-task-processor"], ["kafka-producer"]);
+    let lines = read(keys).violations(&outline);
+    lines.iter().map(|violation| format!("{}: {}\n", violation.path, violation.message)).collect()
+}
+
+#[track_caller]
+fn check(keys: &str, expected: Expect) {
+    expected.assert_eq(&problems(keys));
+}
+
+#[track_caller]
+fn check_bounds(good: &[&str], bad: &[&str]) {
+    for keys in good {
+        assert_eq!(problems(keys), "", "{keys}");
+    }
+    for keys in bad {
+        assert_ne!(problems(keys), "", "{keys}");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_userver() {
+    let config = read("");
+    let rdkafka = config.common.client_config(&Connection::to("localhost:9092"), &config.typed()).unwrap();
+    let set = [
+        "bootstrap.servers",
+        "client.id",
+        "delivery.timeout.ms",
+        "enable.idempotence",
+        "linger.ms",
+        "message.max.bytes",
+        "metadata.max.age.ms",
+        "queue.buffering.max.kbytes",
+        "queue.buffering.max.messages",
+        "retries",
+        "retry.backoff.max.ms",
+        "retry.backoff.ms",
+        "security.protocol",
+        "statistics.interval.ms",
+        "topic.metadata.refresh.interval.ms",
+    ];
+    let lines = set.map(|name| format!("{name} = {}\n", rdkafka.get(name).unwrap_or_default()));
+    let expected = expect![[r#"
+        bootstrap.servers = localhost:9092
+        client.id = mainspring
+        delivery.timeout.ms = 3000
+        enable.idempotence = false
+        linger.ms = 10
+        message.max.bytes = 1000000
+        metadata.max.age.ms = 900000
+        queue.buffering.max.kbytes = 1048576
+        queue.buffering.max.messages = 100000
+        retries = 2147483647
+        retry.backoff.max.ms = 1000
+        retry.backoff.ms = 100
+        security.protocol = plaintext
+        statistics.interval.ms = 5000
+        topic.metadata.refresh.interval.ms = 300000
+    "#]];
+    expected.assert_eq(&lines.concat());
+}
+
+#[test]
+fn durations_have_bounds() {
+    check_bounds(
+        &[
+            "delivery_timeout: 11ms",
+            "delivery_timeout: 24d",
+            "queue_buffering_max: 0s",
+            "queue_buffering_max: 15m\ndelivery_timeout: 16m",
+            "retry_backoff: 1ms",
+            "retry_backoff_max: 5m",
+            "statistics_interval: 0s",
+            "statistics_interval: 24h",
+            "topic_metadata_refresh_interval: 10ms",
+            "metadata_max_age: 24h",
+        ],
+        &[
+            "delivery_timeout: 0s",
+            "delivery_timeout: 25d",
+            "queue_buffering_max: 900001ms",
+            "retry_backoff: 0s",
+            "retry_backoff_max: 300001ms",
+            "statistics_interval: 86400001ms",
+            "topic_metadata_refresh_interval: 9ms",
+            "metadata_max_age: 86400001ms",
+        ],
+    );
+}
+
+#[test]
+fn a_timeout_that_ends_before_lingering_does_is_refused() {
+    check(
+        "delivery_timeout: 10ms",
+        expect![[r#"
+            delivery_timeout: must be longer than `queue_buffering_max` (`10ms`), found `10ms`
+        "#]],
+    );
+    check(
+        "retry_backoff: 2s",
+        expect![[r#"
+            retry_backoff_max: must not be shorter than `retry_backoff` (`2s`), found `1s`
+        "#]],
+    );
+    check(
+        "enable_idempotence: true\nmessage_send_max_retries: 0",
+        expect![[r#"
+            message_send_max_retries: must be at least 1 with `enable_idempotence`, found `0`
+        "#]],
+    );
+}
+
+#[test]
+fn an_unknown_task_processor_is_refused() {
+    check(
+        "task_processor: producer-task-procesor",
+        expect![[r#"
+            task_processor: unknown task processor `producer-task-procesor`; did you mean `producer-task-processor`?
+        "#]],
+    );
+}
+
+#[test]
+fn custom_options_are_tried_one_by_one() {
+    check("rd_kafka_custom_options: {compression.codec: gzip, acks: '1'}", expect![""]);
+    check(
+        "rd_kafka_custom_options: {linger.ms: '5', linger.minutes: '1', acks: many, sasl.password: hush, \
+         delivery.report.only.error: 'true', statistics.interval.ms: '1'}",
+        expect![[r#"
+            rd_kafka_custom_options.acks: Invalid value for configuration property "request.required.acks"
+            rd_kafka_custom_options.delivery.report.only.error: `delivery.report.only.error` is reserved: this library relies on it
+            rd_kafka_custom_options.linger.minutes: No such configuration property: "linger.minutes"
+            rd_kafka_custom_options.linger.ms: `linger.ms` is set by the key `queue_buffering_max`; use that
+            rd_kafka_custom_options.sasl.password: `sasl.password` looks like a secret; secrets belong to secdist
+            rd_kafka_custom_options.statistics.interval.ms: `statistics.interval.ms` is set by the key `statistics_interval`; use that
+        "#]],
+    );
+}
+
+#[test]
+fn custom_options_win_over_common_ones() {
+    let config = read("rd_kafka_custom_options: {client.id: mine, compression.codec: gzip}");
+    let rdkafka = config.common.client_config(&Connection::to("localhost:9092"), &config.typed()).unwrap();
+    assert_eq!(rdkafka.get("client.id").as_deref(), Some("mine"));
+    assert_eq!(rdkafka.get("compression.codec").as_deref(), Some("gzip"));
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn encrypted_protocols_name_the_build_they_need() {
+    let outline = ServiceOutline::new(["producer-task-processor"], ["kafka-producer"]);
+    let mut config = read("");
+    config.common.security_protocol = crate::SecurityProtocol::SaslSsl;
+    let lines = config.violations(&outline);
+    let lines: String =
+        lines.iter().map(|violation| format!("{}: {}\n", violation.path, violation.message)).collect();
+    let expected = expect![[r#"
+        sasl_mechanisms: required with security_protocol `SASL_SSL`
+        ssl_ca_location: required with security_protocol `SASL_SSL`
+        security_protocol: `SASL_SSL` needs a build with the feature `tls` of `mainspring-kafka`
+    "#]];
+    expected.assert_eq(&lines);
+}

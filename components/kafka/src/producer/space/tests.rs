@@ -1,0 +1,77 @@
+//! Waiting in order, without a clock and without librdkafka.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use super::Space;
+
+/// As many places as were freed; each attempt that succeeds takes one.
+struct Places(Cell<u32>);
+
+impl Places {
+    fn take(&self) -> Option<()> {
+        let free = self.0.get().checked_sub(1)?;
+        self.0.set(free);
+        Some(())
+    }
+
+    fn free(&self, space: &Space) {
+        self.0.set(self.0.get() + 1);
+        space.freed();
+    }
+}
+
+#[test]
+fn waiters_are_served_in_order_of_arrival() {
+    let (space, places) = (Space::default(), Places(Cell::new(0)));
+    let served = RefCell::new(Vec::new());
+    let waiter = |name| {
+        let (space, places, served) = (&space, &places, &served);
+        async move {
+            space.until(|| places.take()).await;
+            served.borrow_mut().push(name);
+        }
+    };
+    let (mut first, mut second) = (pin!(waiter("first")), pin!(waiter("second")));
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(cx).is_pending());
+    assert!(second.as_mut().poll(cx).is_pending());
+    assert!(space.is_contended());
+
+    places.free(&space);
+    // The second comes first to be polled, but it is not its turn.
+    assert!(second.as_mut().poll(cx).is_pending());
+    assert!(first.as_mut().poll(cx).is_ready());
+    places.free(&space);
+    assert!(second.as_mut().poll(cx).is_ready());
+    assert_eq!(*served.borrow(), ["first", "second"]);
+    assert!(!space.is_contended());
+}
+
+#[test]
+fn dropping_a_waiter_passes_its_turn_on() {
+    let (space, places) = (Space::default(), Places(Cell::new(0)));
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut second = pin!(space.until(|| places.take()));
+    {
+        let mut first = pin!(space.until(|| places.take()));
+        assert!(first.as_mut().poll(cx).is_pending());
+        assert!(second.as_mut().poll(cx).is_pending());
+        // It is told of the space and goes away before it can use it.
+        places.free(&space);
+    }
+    assert!(second.as_mut().poll(cx).is_ready());
+    assert!(!space.is_contended());
+}
+
+#[test]
+fn space_freed_before_anybody_waits_is_found_by_trying() {
+    let (space, places) = (Space::default(), Places(Cell::new(0)));
+    places.free(&space);
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(pin!(space.until(|| places.take())).poll(cx).is_ready());
+    // The notice left over costs one try in vain and nothing else.
+    assert!(pin!(space.until(|| places.take())).poll(cx).is_pending());
+}
