@@ -161,8 +161,16 @@ impl ServiceProcess {
     /// # Errors
     /// When there is no answer.
     pub fn try_post(&self, path: &str, body: &str) -> Result<Answer, ureq::Error> {
+        self.try_post_as("application/json", path, body)
+    }
+
+    /// Posts to the main listener and says that the body is something else.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn try_post_as(&self, content_type: &str, path: &str, body: &str) -> Result<Answer, ureq::Error> {
         let url = format!("http://{}{path}", self.main_addr());
-        Answer::read(self.agent.post(url).content_type("application/json").send(body))
+        Answer::read(self.agent.post(url).content_type(content_type).send(body))
     }
 
     /// Gets from the main listener.

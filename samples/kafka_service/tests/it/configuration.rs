@@ -1,0 +1,32 @@
+//! The configurations of this sample and the schema that editors check them with.
+
+use expect_test::{expect, expect_file};
+use mainspring_it::{ServiceConfig, ServiceProcess};
+
+use crate::BINARY;
+
+#[test]
+fn both_configurations_are_right() {
+    for name in ["kafka_service.yaml", "kafka_service_embedded.yaml"] {
+        let file = ServiceConfig::as_it_is(name).write();
+        let ended = ServiceProcess::run(BINARY, &["--check-config", "--config", file.path()]);
+        assert_eq!(ended.code, Some(0), "{name}: {ended:#?}");
+    }
+}
+
+#[test]
+fn printed_schema_is_the_committed_one() {
+    let ended = ServiceProcess::run(BINARY, &["--print-config-schema"]);
+    assert_eq!(ended.code, Some(0));
+    expect_file!["../../../../schemas/kafka_service.schema.json"].assert_eq(&(ended.stdout + "\n"));
+}
+
+#[test]
+fn missing_credentials_end_the_start() {
+    let ended = ServiceProcess::launch(BINARY, &ServiceConfig::of("kafka_service.yaml"), &[]).ended();
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    // Either client may be the first to ask, and which components wait for it depends on the order of loading.
+    let last_words = ended.last_words().replace("kafka-consumer", "kafka-producer");
+    let (reason, _needed_by) = last_words.split_once("; needed by ").unwrap_or((&last_words, ""));
+    expect![[r#"error: cannot start `kafka-producer`: no secret `kafka_settings` in `default-secdist-provider`, which found neither a file nor an environment variable"#]].assert_eq(reason);
+}
