@@ -7,8 +7,8 @@ mod recent;
 mod state;
 mod statistics;
 
-pub use crate::client::config::{CommonConfig, SaslMechanism, SecurityProtocol};
 pub(crate) use crate::client::config::TypedOption;
+pub use crate::client::config::{CommonConfig, SaslMechanism, SecurityProtocol};
 pub(crate) use crate::client::connection::Connection;
 pub(crate) use crate::client::events::log_at;
 pub(crate) use crate::client::recent::RecentAverage;

@@ -200,3 +200,6 @@ impl ClientState {
 fn is_connection_error(code: KafkaCode) -> bool {
     matches!(code, KafkaCode::TRANSPORT | RESOLVE | AUTHENTICATION)
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,3 +162,6 @@ impl Statistics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,3 +86,8 @@ pub(crate) fn stopped(component: &str, undelivered: &BTreeMap<Arc<str>, u64>) {
     let topics = topics.join(", ");
     tracing::error!(component, undelivered = total, topics, "Producer stopped with records not delivered");
 }
+
+/// The stop was cut short.
+pub(crate) fn abandoned(component: &str, in_flight: usize) {
+    tracing::error!(component, in_flight, "Producer was abandoned with records in flight");
+}

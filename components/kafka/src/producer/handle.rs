@@ -381,7 +381,10 @@ impl Inner {
     /// Lets go of the client without waiting. Whatever is in flight resolves.
     pub(crate) fn abandon(&self) {
         self.closing.cancel();
-        self.live.store(None);
+        let in_flight = self.in_flight();
+        if self.live.swap(None).is_some() && 0 < in_flight {
+            events::abandoned(self.state.component(), in_flight);
+        }
     }
 }
 

@@ -134,3 +134,23 @@ async fn a_fatal_error_makes_the_component_fatal_and_sends_fail() {
     let reason = producer.inner.state().health().reason().unwrap_or_default().to_owned();
     assert!(reason.contains("another producer took over"), "{reason}");
 }
+
+#[tokio::test]
+async fn closing_gives_up_at_its_limit_and_everything_resolves() {
+    let keys = "queue_buffering_max_messages: 2\ndelivery_timeout: 60s";
+    let (producer, live) = start(NOWHERE, keys);
+    let mut sent: Vec<_> =
+        (0..2).map(|_| producer.send_async(Record::to("orders").with_payload("queued"))).collect();
+    sent.push(producer.send_async(Record::to("payments").with_payload("waits for space")));
+    let answers = futures_util::future::join_all(sent);
+    let close = producer.inner.close(Duration::from_millis(50));
+    let ((answers, ()), _) = serving(&producer, live, async { tokio::join!(answers, close) }).await;
+    for answer in answers {
+        let error = answer.unwrap_err();
+        assert!(matches!(error, SendError::ShutDown { .. }), "{error}");
+    }
+    assert_eq!(producer.in_flight(), 0);
+    producer.inner.close(Duration::from_secs(60)).await;
+    producer.inner.end().await;
+    producer.inner.end().await;
+}

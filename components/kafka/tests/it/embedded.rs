@@ -1,7 +1,7 @@
 //! The embedded cluster, found by the clients of its service.
 
 use mainspring_core::ComponentList;
-use mainspring_kafka::{KafkaEmbeddedComponent, KafkaProducerComponent, Record};
+use mainspring_kafka::{KafkaConsumerComponent, KafkaEmbeddedComponent, KafkaProducerComponent, Record};
 use mainspring_testsuite::{TestService, conformance};
 
 use crate::support;
@@ -47,4 +47,15 @@ fn it_keeps_the_promises_of_every_component() {
         |builder| builder,
         "{brokers: 2}",
     );
+}
+
+#[test]
+fn the_configuration_in_the_readme_is_right() {
+    let readme = include_str!("../../README.md");
+    let yaml = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let list = support::with_secdist(ComponentList::minimal())
+        .append_default::<KafkaProducerComponent>()
+        .append_default::<KafkaConsumerComponent>();
+    let checked = TestService::new(list).with_config(yaml.expect("the readme shows one")).check();
+    assert!(checked.is_ok(), "{checked:?}");
 }

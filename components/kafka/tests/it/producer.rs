@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use mainspring_core::{ComponentList, Health};
 use mainspring_kafka::{KafkaProducerComponent, Record, SendError};
 use mainspring_kafka_ffi::MockCluster;
-use mainspring_testsuite::{TestService, conformance, eventually};
+use mainspring_testsuite::{DEADLINE, TestService, conformance, eventually};
 
 use crate::support::{producer, producing, producing_to, read, with_brokers, with_secdist};
 
@@ -253,6 +253,27 @@ fn a_stop_without_brokers_is_bounded_and_names_what_was_lost() {
 }
 
 #[test]
+fn a_stop_cut_short_still_answers_everybody() {
+    let list = with_secdist(ComponentList::minimal()).append_default::<KafkaProducerComponent>();
+    let service = with_brokers(TestService::new(list), NOWHERE, &["kafka-producer"])
+        .with_manager_key("component_stop_timeout: 50ms")
+        .with_component("kafka-producer", "{security_protocol: PLAINTEXT, delivery_timeout: 60s}")
+        .start();
+    let producer = producer(&service);
+    let logging = service.handle().logging().clone();
+    let sent = producer.send_async(Record::to("orders").with_payload("paid"));
+    assert_eq!(service.stop().unfinished.len(), 1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = runtime.block_on(async { tokio::time::timeout(DEADLINE, sent).await });
+    let error = answer.expect("it is answered").unwrap_err();
+    assert!(matches!(error, SendError::ShutDown { .. }), "{error}");
+    let records = logging.recent(&mainspring_logging::RecentFilter::default());
+    let said =
+        records.iter().filter(|record| record.text() == "Producer was abandoned with records in flight");
+    assert_eq!(said.count(), 1);
+}
+
+#[test]
 fn two_producers_of_one_service_do_not_mix() {
     let (left, right) = (cluster(1), cluster(1));
     let list = with_secdist(ComponentList::minimal())
@@ -309,6 +330,16 @@ fn brokers_that_secdist_does_not_know_are_named() {
         .try_start()
         .unwrap_err();
     assert!(format!("{error:#}").contains("kafka_settings.kafka-producer"), "{error:#}");
+}
+
+#[test]
+fn credentials_are_asked_for_with_sasl_only() {
+    let list = with_secdist(ComponentList::minimal()).append_default::<KafkaProducerComponent>();
+    let error = with_brokers(TestService::new(list), NOWHERE, &["kafka-producer"])
+        .with_component("kafka-producer", "{security_protocol: SASL_PLAINTEXT, sasl_mechanisms: PLAIN}")
+        .try_start()
+        .unwrap_err();
+    assert!(format!("{error:#}").contains("kafka_settings.kafka-producer.username"), "{error:#}");
 }
 
 #[test]

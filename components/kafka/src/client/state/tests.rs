@@ -1,0 +1,57 @@
+//! What errors do to the state of a client, and what takes it back.
+
+use mainspring_core::Health;
+use mainspring_kafka_ffi::{KafkaCode, KafkaError};
+
+use super::{ClientState, Role};
+
+fn state() -> ClientState {
+    let config = serde_json::from_str(r#"{"security_protocol": "PLAINTEXT"}"#).unwrap();
+    ClientState::new("kafka-producer", Role::Producer, &config)
+}
+
+fn error(code: KafkaCode, fatal: bool) -> KafkaError {
+    KafkaError { code, text: "down".to_owned(), fatal, retriable: false, txn_requires_abort: false }
+}
+
+#[test]
+fn a_failing_connection_is_counted_but_no_reason_for_alarm() {
+    let state = state();
+    state.on_error(&error(KafkaCode::TRANSPORT, false));
+    state.on_error(&error(KafkaCode::TRANSPORT, false));
+    assert_eq!(state.health(), Health::Ok);
+    let mut view = mainspring_metrics::Registry::default().userver();
+    state.collect_userver(&mut view);
+    assert_eq!(format!("{:?}", view.metrics()[0].value), "Rate(2)");
+}
+
+#[test]
+fn brokers_that_are_all_down_are_a_fallback_until_one_answers() {
+    let state = state();
+    state.on_error(&error(KafkaCode::ALL_BROKERS_DOWN, false));
+    state.on_error(&error(KafkaCode::TRANSPORT, false));
+    assert_eq!(state.health(), Health::fallback("no broker can be reached"));
+    state.on_answer();
+    assert_eq!(state.health(), Health::Ok);
+    state.on_error(&error(KafkaCode::ALL_BROKERS_DOWN, false));
+    state.on_stats(r#"{"brokers": {"b": {"nodeid": 1, "state": "UP"}}}"#);
+    assert_eq!(state.health(), Health::Ok);
+}
+
+#[test]
+fn statistics_that_are_cut_off_change_nothing() {
+    let state = state();
+    state.on_stats(r#"{"msg_cnt": 7}"#);
+    state.on_stats(r#"{"msg_cnt": 8, "brokers": {"#);
+    assert_eq!(state.statistics().msg_cnt, 7);
+}
+
+#[test]
+fn a_fatal_error_stays_until_the_client_is_replaced() {
+    let state = state();
+    state.on_error(&error(KafkaCode::FATAL, true));
+    state.on_answer();
+    assert!(state.health().is_fatal());
+    state.on_recreated();
+    assert_eq!(state.health(), Health::Ok);
+}
