@@ -110,7 +110,8 @@ impl RouteEvents {
             _ => Level::Trace,
         };
         let (component, route) = (self.component.as_str(), self.route.as_str());
-        let duration_ms = took.as_secs_f64() * 1e3;
+        // Whole microseconds: more digits would be noise.
+        let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         macro_rules! line {
             ($log:ident) => {
                 $log!(component, %method, path, route, status, duration_ms, error = cause, "Request handled")

@@ -104,7 +104,7 @@ impl Paint {
     }
 }
 
-/// `time LEVEL component: text key=value ... (module)`.
+/// `time LEVEL component: text key=value ... (target)`; the file and line are left to the machine formats.
 fn pretty(record: &Record, paint: Paint) -> String {
     let level = record.level();
     let color = match level {
@@ -125,7 +125,7 @@ fn pretty(record: &Record, paint: Paint) -> String {
     for (name, value) in record.fields.iter().filter(|(name, _)| *name != "component") {
         write!(line, " {}={}", one_line(name), pretty_value(value)).expect(INFALLIBLE);
     }
-    write!(line, " {}", paint.paint("2", &format!("({})", record.module()))).expect(INFALLIBLE);
+    write!(line, " {}", paint.paint("2", &format!("({})", record.metadata.target()))).expect(INFALLIBLE);
     line
 }
 
