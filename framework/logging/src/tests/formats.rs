@@ -91,7 +91,7 @@ fn pretty_shows_the_component_first_and_quotes_what_has_blanks() {
         Style::Pretty,
         log_values,
         expect![[r#"
-            2026-11-24T03:31:00.123456Z WARNING orders: Loaded offset=42 delta=-1 ratio=0.5 ok=true topic="a b" list="[1, 2]" error=broken (mainspring_logging::tests::formats ( framework/logging/src/tests/formats.rs:N ))
+            2026-11-24T03:31:00.123456Z WARNING orders: Loaded offset=42 delta=-1 ratio=0.5 ok=true topic="a b" list="[1, 2]" error=broken (mainspring_logging::tests::formats)
         "#]],
     );
 }
@@ -102,7 +102,7 @@ fn pretty_lets_no_record_command_the_terminal() {
         Style::Pretty,
         log_awkward,
         expect![[r#"
-            2026-11-24T03:31:00.123456Z INFO    a=b"{\n path="C:\\x=y" http_method=G\tE\rT\n\0 level_=mine type=\u{1b}[31m (mainspring_logging::tests::formats ( framework/logging/src/tests/formats.rs:N ))
+            2026-11-24T03:31:00.123456Z INFO    a=b"{\n path="C:\\x=y" http_method=G\tE\rT\n\0 level_=mine type=\u{1b}[31m (mainspring_logging::tests::formats)
         "#]],
     );
 }
@@ -113,7 +113,7 @@ fn colours_are_only_in_the_coloured_style() {
         Style::PrettyColored,
         || error!("Failed"),
         expect![[
-            "\u{1b}[2m2026-11-24T03:31:00.123456Z\u{1b}[0m \u{1b}[31mERROR  \u{1b}[0m Failed \u{1b}[2m(mainspring_logging::tests::formats ( framework/logging/src/tests/formats.rs:N ))\u{1b}[0m\n"
+            "\u{1b}[2m2026-11-24T03:31:00.123456Z\u{1b}[0m \u{1b}[31mERROR  \u{1b}[0m Failed \u{1b}[2m(mainspring_logging::tests::formats)\u{1b}[0m\n"
         ]],
     );
     assert_eq!(Style::of(Format::Json, true), Style::Json);
