@@ -76,7 +76,8 @@ pub trait Component: Sized + Send + Sync + 'static {
         cx: &ComponentContext,
     ) -> impl Future<Output = Result<Self, LoadError>> + Send;
 
-    /// Called once every component is loaded and the hooks of those it depends on have returned.
+    /// Called once every component is loaded and the hooks of those it depends on have returned. Bounded by
+    /// `load_timeout`, like the loads before it.
     ///
     /// # Errors
     /// As for [`Component::load`].

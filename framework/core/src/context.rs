@@ -9,7 +9,6 @@ use mainspring_engine::{Task, TaskProcessor};
 use mainspring_logging::Logging;
 use mainspring_metrics::Registry as Metrics;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use crate::error::LoadErrorKind;
 use crate::registry::{Registry, Slot};
@@ -31,6 +30,13 @@ impl ComponentContext {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.slot().name
+    }
+
+    /// Whether the configuration has a section for this component, be it an empty one; always true unless its
+    /// [`Component::CONFIG_MODE`] says that the section may be missing.
+    #[must_use]
+    pub fn is_declared(&self) -> bool {
+        self.registry.is_declared(self.name())
     }
 
     /// The component called `name`, once it is loaded. Allowed only while this component loads.
@@ -108,7 +114,8 @@ impl ComponentContext {
         F::Output: Send + 'static,
     {
         let slot = self.slot();
-        slot.tasks.spawn_on(processor, task_name, future.instrument(slot.span.clone()))
+        // Spawned in its span, so that the line of a panic names the component too.
+        slot.span.in_scope(|| slot.tasks.spawn_on(processor, task_name, future))
     }
 
     /// Fires when this component's tasks have to end, which is after its [`Component::stop`] has returned.

@@ -55,6 +55,10 @@ pub(crate) fn step_not_finished(component: &str, step: &str, limit: Duration) {
     error!(component, step, limit_ms = millis(limit), "Component did not finish a step of its stop in time");
 }
 
+pub(crate) fn hooks_not_finished(limit: Duration) {
+    error!(limit_ms = millis(limit), "Hooks of loaded components did not end in time");
+}
+
 pub(crate) fn stopped(took: Duration) {
     info!(duration_ms = millis(took), "Service stopped");
 }

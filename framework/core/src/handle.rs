@@ -112,7 +112,7 @@ impl ServiceHandle {
         self.inner.stop.cancel();
     }
 
-    /// Makes a stop that is under way give up waiting: every step ends at once.
+    /// Makes a stop that is under way give up waiting: each step that is not done within a second is cut short.
     pub fn force_stop(&self) {
         self.stop("forced");
         self.inner.force.cancel();

@@ -1,13 +1,14 @@
 //! Loading all components, keeping them until a stop, and stopping them: the story of one service.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mainspring_engine::{Task, TaskError};
+use mainspring_engine::{Task, TaskError, TaskScope};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tracing::Instrument;
+use tokio_util::sync::CancellationToken;
 
 use crate::erased::{Loaded, Prepared};
 use crate::error::LoadErrorKind;
@@ -19,7 +20,16 @@ use crate::{ComponentContext, LoadError, ManagerConfig, Phase, ServiceError, eve
 pub(crate) struct Lifecycle {
     pub(crate) registry: Arc<Registry>,
     pub(crate) config: ManagerConfig,
+    /// The steps of the stop.
+    pub(crate) steps: TaskScope,
 }
+
+/// What a forced stop still gives each step, and a cancelled step to reach its next suspension point.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// The hooks as reports and task names spell them.
+const LOADED_HOOK: &str = "on_all_components_loaded";
+const STOPPING_HOOK: &str = "on_all_components_are_stopping";
 
 /// A component that failed, and why.
 type Failure = (usize, LoadError);
@@ -55,21 +65,26 @@ impl Lifecycle {
             self.await_cancelled(&mut boots).await;
             return outcome;
         }
-        tokio::select! {
+        let hooks = TaskScope::new();
+        let outcome = tokio::select! {
             biased;
-            result = self.announce_loaded() => result.map(|()| true),
+            result = self.announce_loaded(&hooks, began) => result.map(|()| true),
             () = self.registry.service.stop_requested().cancelled() => Ok(false),
+        };
+        // Hooks that a failure or a stop has overtaken end before anything is stopped.
+        if timeout(self.config.component_stop_timeout.into(), self.or_forced(hooks.end())).await.is_err() {
+            events::hooks_not_finished(self.config.component_stop_timeout.into());
         }
+        outcome
     }
 
     /// Runs one load as a task of its own.
     fn boot(&self, component: usize, prepared: Prepared) -> Task<Result<(), Failure>> {
         let registry = Arc::clone(&self.registry);
         let slot = &self.registry.slots[component];
-        let span = slot.span.clone();
         let load =
             async move { load(registry, component, prepared).await.map_err(|error| (component, error)) };
-        self.registry.default_processor.spawn(format!("boot/{}", slot.name), load.instrument(span))
+        slot.span.in_scope(|| self.registry.default_processor.spawn(format!("boot/{}", slot.name), load))
     }
 
     /// Waits for all loads, the first failure, the limit or a stop; names the slow ones meanwhile.
@@ -158,41 +173,60 @@ impl Lifecycle {
         }
     }
 
-    async fn announce_loaded(&self) -> Result<(), ServiceError> {
-        let first_failure: Mutex<Option<Failure>> = Mutex::new(None);
-        let failed = || first_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let graph = self.registry.graph().clone();
+    /// Runs the hooks as tasks of `hooks`, until all have returned or one has failed.
+    async fn announce_loaded(&self, hooks: &TaskScope, began: Instant) -> Result<(), ServiceError> {
+        let failed = CancellationToken::new();
+        let failure = OnceLock::<Failure>::new();
+        let announcing = Mutex::new(BTreeSet::new());
+        let announcing = || announcing.lock().unwrap_or_else(PoisonError::into_inner);
         let visit = |idx: usize| {
             let slot = &self.registry.slots[idx];
-            let failed = &failed;
+            let (failed, failure, announcing) = (&failed, &failure, &announcing);
             async move {
-                if failed().is_some() {
-                    return;
-                }
                 let component = slot.state.borrow().component().cloned();
-                let Some(component) = component else { return };
-                if let Err(error) = component.on_all_components_loaded().instrument(slot.span.clone()).await {
-                    failed().get_or_insert((idx, error));
+                let Some(component) = component.filter(|_| !failed.is_cancelled()) else { return };
+                announcing().insert(idx);
+                let hook = async move { component.on_all_components_loaded().await };
+                let name = format!("{LOADED_HOOK}/{}", slot.name);
+                let task =
+                    slot.span.in_scope(|| hooks.spawn_on(&self.registry.default_processor, name, hook));
+                let outcome = task.await.map_err(LoadError::from).flatten();
+                announcing().remove(&idx);
+                if let Err(error) = outcome {
+                    // The first one is reported.
+                    let _later = failure.set((idx, error)).is_err();
+                    failed.cancel();
                 }
             }
         };
-        graph.walk(&self.all(), Direction::DependenciesFirst, visit).await;
-        let failure = failed().take();
-        match failure {
+        let graph = self.registry.graph().clone();
+        let limit: Duration = self.config.load_timeout.into();
+        let all = self.all();
+        tokio::select! {
+            biased;
+            () = graph.walk(&all, Direction::DependenciesFirst, visit) => {}
+            () = failed.cancelled() => {}
+            () = tokio::time::sleep_until(began + limit) => {
+                let name = |idx: &usize| format!("`{}` is still in `{LOADED_HOOK}`", self.registry.slots[*idx].name);
+                return Err(ServiceError::LoadTimeout { waiting: announcing().iter().map(name).collect(), limit });
+            }
+        }
+        match failure.into_inner() {
             None => Ok(()),
             Some((component, error)) => {
-                Err(self
-                    .failure(component, &LoadError::message(format!("on_all_components_loaded: {error}"))))
+                Err(self.failure(component, &LoadError::message(format!("{LOADED_HOOK}: {error}"))))
             }
         }
     }
 
-    /// Stops what was loaded before the start failed.
+    /// Stops what was loaded before the start failed, and ends the tasks of what was not.
     async fn unload(&self) {
         self.registry.service.enter(Phase::Stopping);
-        self.for_each_loaded("stop", |slot, component| async move {
-            events::component_unloading(&slot.name);
-            stop_one(slot, component).await;
+        self.in_reverse("stop", |slot, component| async move {
+            if component.is_some() {
+                events::component_unloading(&slot.name);
+            }
+            self.stop_one(slot, component).await
         })
         .await;
     }
@@ -208,27 +242,36 @@ impl Lifecycle {
         }
         service.enter(Phase::Stopping);
         let mut unfinished = self
-            .for_each_loaded("on_all_components_are_stopping", |_, component| async move {
-                component.on_all_components_are_stopping().await;
+            .in_reverse(STOPPING_HOOK, |slot, component| async move {
+                let Some(component) = component else { return Ok(()) };
+                let hook = async move { component.on_all_components_are_stopping().await };
+                self.spawn_step(slot, STOPPING_HOOK, hook).cancel_on_drop().await
             })
             .await;
         unfinished.extend(
-            self.for_each_loaded("stop", |slot, component| async move {
+            self.in_reverse("stop", |slot, component| async move {
                 let began = Instant::now();
-                stop_one(slot, component).await;
-                events::component_stopped(&slot.name, began.elapsed());
+                let loaded = component.is_some();
+                self.stop_one(slot, component).await?;
+                if loaded {
+                    events::component_stopped(&slot.name, began.elapsed());
+                }
+                Ok(())
             })
             .await,
         );
+        // What does not end now blocks its thread; the engine names it.
+        let _ended = timeout(LAST_GRACE, self.steps.end()).await.is_ok();
         events::stopped(began.elapsed());
         unfinished
     }
 
-    /// Runs one step of a stop for every loaded component, dependants first, each under the deadline.
-    async fn for_each_loaded<'a, F: Future<Output = ()>>(
+    /// Runs one step of a stop for every component, loaded or not, dependants first, each under the deadline. What
+    /// went wrong, one sentence each.
+    async fn in_reverse<'a, F: Future<Output = Result<(), TaskError>>>(
         &'a self,
         step: &'static str,
-        visit: impl Fn(&'a Slot, Arc<dyn Loaded>) -> F,
+        visit: impl Fn(&'a Slot, Option<Arc<dyn Loaded>>) -> F,
     ) -> Vec<String> {
         let limit: Duration = self.config.component_stop_timeout.into();
         let unfinished = Mutex::new(Vec::new());
@@ -236,29 +279,61 @@ impl Lifecycle {
         let bounded = |idx: usize| {
             let slot = &self.registry.slots[idx];
             let component = slot.state.borrow().component().cloned();
-            let work = component.map(|component| visit(slot, component).instrument(slot.span.clone()));
+            let work = visit(slot, component);
             let unfinished = &unfinished;
             async move {
-                let Some(work) = work else { return };
-                if !matches!(timeout(limit, self.or_forced(work)).await, Ok(Some(()))) {
-                    events::step_not_finished(&slot.name, step, limit);
-                    unfinished
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(format!("`{}` did not finish `{step}`", slot.name));
-                }
+                let problem = match timeout(limit, self.or_forced(work)).await {
+                    Ok(Some(Ok(()))) => return,
+                    // The engine has logged it.
+                    Ok(Some(Err(TaskError::Panicked { .. }))) => {
+                        format!("`{}` panicked in `{step}`", slot.name)
+                    }
+                    Ok(None | Some(Err(_))) | Err(_) => {
+                        events::step_not_finished(&slot.name, step, limit);
+                        format!("`{}` did not finish `{step}`", slot.name)
+                    }
+                };
+                unfinished.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
             }
         };
         graph.walk(&self.all(), Direction::DependantsFirst, bounded).await;
         unfinished.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The output of `future`, or `None` when it is not ready and the stop is forced.
+    /// Ends a component and the tasks that it spawned, and lets go of it. Given up on, it cancels the tasks still.
+    async fn stop_one(&self, slot: &Slot, component: Option<Arc<dyn Loaded>>) -> Result<(), TaskError> {
+        let _cancels_tasks = slot.tasks.ending().drop_guard();
+        let Some(component) = component else {
+            slot.tasks.end().await;
+            return Ok(());
+        };
+        let stopped =
+            self.spawn_step(slot, "stop", async move { component.stop().await }).cancel_on_drop().await;
+        slot.tasks.end().await;
+        slot.state.send_replace(SlotState::Stopped);
+        stopped
+    }
+
+    /// Runs a step as a task, so that neither its panic nor a blocking call of it holds up the others.
+    fn spawn_step(
+        &self,
+        slot: &Slot,
+        step: &str,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Task<()> {
+        let name = format!("{step}/{}", slot.name);
+        slot.span.in_scope(|| self.steps.spawn_on(&self.registry.default_processor, name, work))
+    }
+
+    /// The output of `future`, or `None` when the stop is forced and it is not ready soon.
     async fn or_forced<F: Future>(&self, future: F) -> Option<F::Output> {
         tokio::select! {
             biased;
             output = future => Some(output),
-            () = self.registry.service.force_requested().cancelled() => None,
+            () = async {
+                self.registry.service.force_requested().cancelled().await;
+                tokio::time::sleep(LAST_GRACE).await;
+            } => None,
         }
     }
 
@@ -300,11 +375,4 @@ impl Drop for Outcome<'_> {
     fn drop(&mut self) {
         self.slot.state.send_replace(self.state.clone());
     }
-}
-
-/// Ends a component and the tasks that it spawned, and lets go of it.
-async fn stop_one(slot: &Slot, component: Arc<dyn Loaded>) {
-    component.stop().await;
-    slot.tasks.end().await;
-    slot.state.send_replace(SlotState::Stopped);
 }

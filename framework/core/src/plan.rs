@@ -74,6 +74,8 @@ impl ManagerConfig {
 pub(crate) struct Plan {
     pub(crate) manager: ManagerConfig,
     pub(crate) components: Vec<(String, Prepared)>,
+    /// Names that have a section, be it an empty one.
+    pub(crate) declared: BTreeSet<String>,
     /// Names whose section says `load-enabled: false`.
     pub(crate) disabled: BTreeSet<String>,
 }
@@ -104,7 +106,8 @@ impl Plan {
         match manager {
             Ok(manager) => {
                 problems.into_result()?;
-                Ok(Self { manager, components, disabled })
+                let declared = sections.into_keys().collect();
+                Ok(Self { manager, components, declared, disabled })
             }
             Err(more) => {
                 problems.extend(more);

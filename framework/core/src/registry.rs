@@ -29,6 +29,7 @@ pub(crate) struct Registry {
     pub(crate) surroundings: Arc<dyn Surroundings + Send + Sync>,
     pub(crate) service: ServiceHandle,
     index: HashMap<String, usize>,
+    declared: BTreeSet<String>,
     disabled: BTreeSet<String>,
     /// Pairs of requester and requested that are waiting right now.
     waiting: Mutex<BTreeSet<(usize, usize)>>,
@@ -65,6 +66,7 @@ impl SlotState {
 /// The parts of a registry that come from outside.
 pub(crate) struct Parts {
     pub(crate) names: Vec<String>,
+    pub(crate) declared: BTreeSet<String>,
     pub(crate) disabled: BTreeSet<String>,
     pub(crate) processors: TaskProcessors,
     pub(crate) default_processor: TaskProcessor,
@@ -88,6 +90,7 @@ impl Registry {
             surroundings: parts.surroundings,
             service: parts.service,
             index,
+            declared: parts.declared,
             disabled: parts.disabled,
             waiting: Mutex::default(),
         }
@@ -119,6 +122,11 @@ impl Registry {
     /// Whether a lookup of `name` can succeed.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.index.contains_key(name)
+    }
+
+    /// Whether the configuration has a section of that name.
+    pub(crate) fn is_declared(&self, name: &str) -> bool {
+        self.declared.contains(name)
     }
 
     pub(crate) fn slot(&self, name: &str) -> Option<&Slot> {

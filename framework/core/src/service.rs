@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainspring_config::{FakeSurroundings, Problems, Section, Surroundings};
-use mainspring_engine::{Engine, TaskProcessorsCollector};
+use mainspring_engine::{Engine, TaskProcessorsCollector, TaskScope};
 use mainspring_logging::Logging;
 use mainspring_metrics::Registry as Metrics;
 use tracing::dispatcher;
@@ -132,6 +132,7 @@ impl Service {
         let processors = engine.processors();
         let registry = Arc::new(Registry::new(Parts {
             names,
+            declared: std::mem::take(&mut plan.declared),
             disabled: std::mem::take(&mut plan.disabled),
             default_processor: processors
                 .get(&default)
@@ -147,7 +148,7 @@ impl Service {
         let _engine_metrics = handle.metrics().register(Arc::new(TaskProcessorsCollector::new(processors)));
         let _service_metrics =
             handle.metrics().register(Arc::new(crate::statistics::ServiceCollector::new(handle.clone())));
-        let lifecycle = Lifecycle { registry, config: plan.manager.clone() };
+        let lifecycle = Lifecycle { registry, config: plan.manager.clone(), steps: TaskScope::new() };
         let unfinished = engine
             .block_on(&default, lifecycle.run(prepared))
             .expect("the default task processor is declared: checked in `Plan::check`")?;

@@ -23,4 +23,4 @@ pub use engine::{Engine, EngineError, TaskProcessorSpec, TaskProcessors, Unfinis
 pub use processor::TaskProcessor;
 pub use scope::TaskScope;
 pub use stats::{TaskCounts, TaskProcessorsCollector};
-pub use task::{Task, TaskError};
+pub use task::{CancelOnDrop, Task, TaskError};

@@ -38,10 +38,38 @@ impl<T> Task<T> {
         self.join.abort();
     }
 
+    /// The same task, cancelled when nobody waits for it any more.
+    pub fn cancel_on_drop(self) -> CancelOnDrop<T> {
+        CancelOnDrop(self)
+    }
+
     /// Whether the task has ended, for whatever reason.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.join.is_finished()
+    }
+}
+
+/// A task that is cancelled, as by [`Task::cancel`], when this is dropped; awaiting it gives its result.
+///
+/// # Cancel safety
+/// Dropping it is what cancels the task.
+#[derive(Debug)]
+#[must_use = "the task is cancelled when this is dropped"]
+pub struct CancelOnDrop<T>(Task<T>);
+
+impl<T> Future for CancelOnDrop<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<T> Drop for CancelOnDrop<T> {
+    fn drop(&mut self) {
+        // Without effect on a task that has ended.
+        self.0.cancel();
     }
 }
 

@@ -79,6 +79,19 @@ fn a_cancelled_task_is_counted_as_cancelled() {
 }
 
 #[test]
+fn a_task_can_be_cancelled_by_nobody_waiting_for_it() {
+    let (engine, main) = engine();
+    assert_eq!(engine.block_on(MAIN, main.spawn("sum", async { 1 + 1 }).cancel_on_drop()), Some(Ok(2)));
+    drop(main.spawn("endless", std::future::pending::<()>()).cancel_on_drop());
+    let deadline = std::time::Instant::now() + LIMIT;
+    while main.counts().cancelled == 0 {
+        assert!(std::time::Instant::now() < deadline, "the task runs on");
+        std::thread::yield_now();
+    }
+    assert_eq!(engine.shutdown(LIMIT), []);
+}
+
+#[test]
 fn the_end_of_a_scope_is_the_end_of_its_tasks_counted_and_all() {
     let (engine, main) = engine();
     for round in 1..=200 {

@@ -1,13 +1,10 @@
 //! The hop to the handler's task processor, and the wall that a panic does not pass.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use mainspring_core::ComponentContext;
-use mainspring_engine::{Task, TaskError, TaskProcessor};
+use mainspring_engine::{TaskError, TaskProcessor};
 
 use super::{Middleware, Next};
 use crate::HandlerError;
@@ -25,7 +22,7 @@ impl Middleware for Isolate {
     fn handle(&self, request: Request, next: Next) -> BoxFuture<'_, Response> {
         Box::pin(async move {
             let task = self.cx.spawn_on(&self.processor, self.cx.name().to_owned(), next.run(request));
-            match CancelOnDrop(task).await {
+            match task.cancel_on_drop().await {
                 Ok(response) => response,
                 Err(TaskError::Cancelled) => {
                     HandlerError::service_unavailable("the service is stopping").into_response()
@@ -35,23 +32,5 @@ impl Middleware for Isolate {
                 }
             }
         })
-    }
-}
-
-/// A task that ends when nobody waits for it any more.
-struct CancelOnDrop<T>(Task<T>);
-
-impl<T> Future for CancelOnDrop<T> {
-    type Output = Result<T, TaskError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-impl<T> Drop for CancelOnDrop<T> {
-    fn drop(&mut self) {
-        // Without effect on a task that has ended.
-        self.0.cancel();
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 
-use super::support::{Journal, Probe, Script, block_on};
-use crate::{Component, ComponentContext, Health, LoadError, LoggingComponent, NoConfig, Phase};
+use super::support::{Journal, NotedOnDrop, Probe, Script, block_on};
+use crate::{Component, ComponentContext, ConfigMode, Health, LoadError, LoggingComponent, NoConfig, Phase};
 
 #[test]
 fn a_component_loads_after_those_it_finds_and_stops_before_them() {
@@ -184,6 +184,51 @@ fn a_failing_hook_stops_the_service_with_the_name_of_the_hook() {
 }
 
 #[test]
+fn a_failing_hook_does_not_wait_for_one_that_hangs() {
+    let script = Script::default()
+        .loaded("a", |_| async { Err(LoadError::message("port in use")) })
+        .loaded("b", |_| std::future::pending());
+    let error = script.run(&["a", "b"]).unwrap_err();
+    assert_eq!(error.to_string(), "cannot start `a`: on_all_components_loaded: port in use");
+}
+
+#[test]
+fn a_panicking_hook_is_a_failed_start_and_the_others_are_stopped() {
+    let script = Script::default().needs("b", &["a"]).loaded("b", |_| async { panic!("out of luck") });
+    let journal = script.journal.clone();
+    let error = script.run(&["a", "b"]).unwrap_err();
+    assert_eq!(error.to_string(), "cannot start `b`: on_all_components_loaded: task panicked: out of luck");
+    assert_eq!(journal.entries(), ["load a", "load b", "loaded a", "stop b", "stop a"]);
+}
+
+#[test]
+fn a_hook_that_hangs_is_named_when_the_time_to_load_is_over() {
+    let script = Script::default().loaded("a", |_| std::future::pending());
+    let error = script.service(&["a"], "    load_timeout: 300ms\n").run().unwrap_err();
+    assert_eq!(error.to_string(), "cannot start: `a` is still in `on_all_components_loaded` after 300ms");
+}
+
+#[test]
+fn tasks_of_a_component_that_fails_to_load_end_before_its_dependencies_stop() {
+    let script = Script::default();
+    let journal = script.journal.clone();
+    let script = script.load("a", move |cx| {
+        let journal = journal.clone();
+        async move {
+            cx.find::<Probe>("b").await?;
+            drop(cx.spawn("endless", async move {
+                let _noted = NotedOnDrop(journal);
+                std::future::pending::<()>().await;
+            }));
+            Err(LoadError::message("disk full"))
+        }
+    });
+    let journal = script.journal.clone();
+    script.run(&["a", "b"]).unwrap_err();
+    assert_eq!(journal.entries(), ["load b", "a task ended", "stop b"]);
+}
+
+#[test]
 fn a_load_that_hangs_is_named_with_what_it_waits_for() {
     let script = Script::default().needs("a", &["b"]).load("b", |_| std::future::pending());
     let service = script.service(&["a", "b"], "    load_timeout: 300ms\n    load_report_interval: 20ms\n");
@@ -294,6 +339,38 @@ fn instances_of_one_type_have_their_own_names() {
         assert_eq!(handle.component::<Twin>("right").unwrap().0, "right");
         handle.stop("seen");
         running.join().unwrap().unwrap();
+    });
+}
+
+/// Its section may be missing, and it knows whether it is.
+struct Curious {
+    was_declared: bool,
+}
+
+impl Component for Curious {
+    const DEFAULT_NAME: &'static str = "curious";
+    const CONFIG_MODE: ConfigMode = ConfigMode::NotRequired;
+    type Config = NoConfig;
+
+    async fn load(_: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self { was_declared: cx.is_declared() })
+    }
+}
+
+#[test]
+fn an_empty_section_is_a_declaration_and_a_missing_one_is_none() {
+    let names = ["empty", "null", "missing"];
+    let list = names.iter().fold(crate::ComponentList::minimal(), |list, name| list.append::<Curious>(*name));
+    let text = super::support::config("        empty: {}\n        'null':\n", "");
+    let service = super::support::checked(&list, &text, Default::default()).unwrap();
+    let handle = service.handle();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| service.run());
+        block_on(handle.reached(Phase::Running));
+        let declared = names.map(|name| handle.component::<Curious>(name).unwrap().was_declared);
+        handle.stop("seen");
+        running.join().unwrap().unwrap();
+        assert_eq!(declared, [true, true, false]);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::support::{Script, block_on};
+use super::support::{NotedOnDrop, Script, block_on};
 use crate::{Phase, ServiceHandle, StopReport};
 
 #[test]
@@ -44,22 +44,45 @@ fn a_step_that_does_not_end_is_given_up_at_its_deadline_and_named() {
 }
 
 #[test]
-fn tasks_of_a_component_end_after_its_stop_and_before_the_stop_of_its_dependencies() {
-    struct Noted(super::support::Journal);
-    impl Drop for Noted {
-        fn drop(&mut self) {
-            self.0.note("task of a ended");
+fn a_stop_that_panics_is_named_and_the_others_are_stopped() {
+    let script = Script::default().needs("a", &["b"]).stop("a", |_| async { panic!("out of luck") });
+    let journal = script.journal.clone();
+    let (report, _) = stopped_when_running(script.service(&["a", "b"], ""), |handle| handle.stop("deploy"));
+    assert_eq!(report.unfinished, ["`a` panicked in `stop`"]);
+    assert_eq!(journal.of("stop"), ["b"]);
+}
+
+#[test]
+fn a_stop_that_blocks_its_thread_is_given_up_at_its_deadline_too() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
+    let script = Script::default().needs("a", &["b"]).stop("a", move |_| {
+        let released = std::sync::Arc::clone(&released);
+        async move {
+            // Ends when the other side is gone.
+            let _ended = released.lock().unwrap().recv().is_err();
         }
-    }
+    });
+    let journal = script.journal.clone();
+    let service = script.service(&["a", "b"], "    component_stop_timeout: 100ms\n");
+    let (report, _) = stopped_when_running(service, |handle| {
+        handle.stop("deploy");
+        super::support::wait_for("`b` to be stopped", || journal.of("stop") == ["b"]);
+        drop(release);
+    });
+    assert_eq!(report.unfinished[0], "`a` did not finish `stop`");
+}
+
+#[test]
+fn tasks_of_a_component_end_after_its_stop_and_before_the_stop_of_its_dependencies() {
     let script = Script::default();
     let journal = script.journal.clone();
     let script = script.load("a", move |cx| {
         let journal = journal.clone();
         async move {
             cx.find::<super::support::Probe>("b").await?;
-            let noted = Noted(journal);
             drop(cx.spawn("endless", async move {
-                let _noted = noted;
+                let _noted = NotedOnDrop(journal);
                 std::future::pending::<()>().await;
             }));
             Ok(())
@@ -69,7 +92,7 @@ fn tasks_of_a_component_end_after_its_stop_and_before_the_stop_of_its_dependenci
     let (report, _) = stopped_when_running(script.service(&["a", "b"], ""), |handle| handle.stop("deploy"));
     assert_eq!(report, clean("deploy"));
     let entries = journal.entries();
-    assert_eq!(entries[entries.len() - 3..], ["stop a", "task of a ended", "stop b"]);
+    assert_eq!(entries[entries.len() - 3..], ["stop a", "a task ended", "stop b"]);
 }
 
 #[test]

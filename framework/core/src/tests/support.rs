@@ -34,6 +34,15 @@ impl Journal {
     }
 }
 
+/// Notes the end of the task that owns it.
+pub(super) struct NotedOnDrop(pub(super) Journal);
+
+impl Drop for NotedOnDrop {
+    fn drop(&mut self) {
+        self.0.note("a task ended");
+    }
+}
+
 /// How the components of one test behave, by name. Tests reach their [`Probe`]s through it, because a component
 /// type has no other way to be given something by a test.
 #[derive(Clone, Default)]
@@ -213,4 +222,19 @@ pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(60), future).await.expect("the test ends in time")
     })
+}
+
+/// Looks until it is so, for no longer than a test may take.
+pub(super) fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    block_on(async {
+        let looks = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(Duration::from_secs(30), looks).await.is_ok(),
+            "waited in vain for {what}"
+        );
+    });
 }
