@@ -33,7 +33,7 @@ pub(crate) async fn place(
         options.resolve(defaults).expect("the options are right: checked in `validate`");
     let server = cx.find::<ServerComponent>(ServerComponent::DEFAULT_NAME).await?;
     let Some(listen) = server.listen(listener) else {
-        return absent(listener, options);
+        return absent(cx, listener);
     };
     let processor = match &options.task_processor {
         Some(name) => cx.task_processor(name)?,
@@ -63,8 +63,8 @@ pub(crate) async fn place(
     Ok(Some(Placed { _route: route, _in_userver_view: in_userver_view }))
 }
 
-fn absent(listener: ListenerKind, options: &HandlerOptions) -> Result<Option<Placed>, LoadError> {
-    if options.is_untouched() {
+fn absent(cx: &ComponentContext, listener: ListenerKind) -> Result<Option<Placed>, LoadError> {
+    if !cx.is_declared() {
         return Ok(None);
     }
     Err(LoadError::message(format!(

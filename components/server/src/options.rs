@@ -192,15 +192,4 @@ impl HandlerOptions {
         violations.extend(processor.and_then(|name| service.check_task_processor("task_processor", name)));
         violations
     }
-
-    /// Whether the configuration says anything of it.
-    pub(crate) fn is_untouched(&self) -> bool {
-        let Self { path, method, task_processor, max_request_size, log_level, monitor_handler } = self;
-        path.is_none()
-            && method.is_none()
-            && task_processor.is_none()
-            && max_request_size.is_none()
-            && log_level.is_none()
-            && monitor_handler.is_none()
-    }
 }

@@ -122,13 +122,16 @@ fn without_a_monitor_listener_its_handlers_are_absent_unless_they_are_configured
     assert_eq!(crate::support::get(service.main(), "/on-monitor").status, 404);
     service.stop().expect("it stops");
 
-    let sections = format!("{listener}\n        handler-on-monitor: {{path: /there}}");
-    let error = Running::launch(&list, &sections).join().expect_err("it has no place to answer");
-    assert_eq!(
-        error.to_string(),
-        "cannot start `handler-on-monitor`: it answers on `listener-monitor`, which `server` does not have; declare \
-         `server.listener-monitor`"
-    );
+    // An empty section says that somebody wants it, too.
+    for section in ["{path: /there}", "{}", ""] {
+        let sections = format!("{listener}\n        handler-on-monitor: {section}");
+        let error = Running::launch(&list, &sections).join().expect_err("it has no place to answer");
+        assert_eq!(
+            error.to_string(),
+            "cannot start `handler-on-monitor`: it answers on `listener-monitor`, which `server` does not have; \
+             declare `server.listener-monitor`"
+        );
+    }
 }
 
 #[test]
