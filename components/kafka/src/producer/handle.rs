@@ -1,6 +1,6 @@
 //! The handle that sends, and what it shares with the task that serves librdkafka's events.
 //!
-//! Everything of librdkafka sits in [`Live`], which [`Inner::close`] takes away: handles that outlive the component only
+//! Everything of librdkafka sits in [`Live`], which [`Inner::end`] takes away: handles that outlive the component only
 //! find that the producer has stopped.
 
 use std::collections::{BTreeMap, HashMap};
@@ -210,6 +210,8 @@ impl Inner {
         let sent = live.client.send(&topic.handle, record);
         if sent.is_err() {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            // Whoever drains the queue may have counted this one.
+            self.served.notify_waiters();
         }
         match sent {
             Ok(delivery) => {
@@ -336,8 +338,8 @@ impl Inner {
         }
     }
 
-    /// Refuses new records, waits for those in flight up to `limit`, gives up on the rest, and says which those were.
-    /// Keeps nothing of librdkafka. The event loop has to run meanwhile.
+    /// Refuses new records, waits for those in flight up to `limit`, gives up on the rest, and says which those were. The
+    /// event loop has to run meanwhile; [`Inner::end`] comes next.
     ///
     /// # Cancel safety
     /// Dropped in between, the producer refuses records but keeps its client; [`Inner::abandon`] ends that.

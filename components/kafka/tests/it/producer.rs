@@ -311,6 +311,17 @@ fn custom_options_reach_the_client() {
 }
 
 #[test]
+fn a_wrong_custom_option_is_found_before_anything_starts() {
+    let list = with_secdist(ComponentList::minimal()).append_default::<KafkaProducerComponent>();
+    let section = "security_protocol: PLAINTEXT\nrd_kafka_custom_options:\n    linger.minutes: '1'";
+    let problems = with_brokers(TestService::new(list), NOWHERE, &["kafka-producer"])
+        .with_component("kafka-producer", section)
+        .check()
+        .unwrap_err();
+    expect![[r#"test.yaml:16:33: kafka-producer.rd_kafka_custom_options.linger.minutes: No such configuration property: "linger.minutes""#]].assert_eq(&problems.to_string());
+}
+
+#[test]
 fn options_that_do_not_fit_together_keep_the_service_from_starting() {
     let list = with_secdist(ComponentList::minimal()).append_default::<KafkaProducerComponent>();
     let section =
