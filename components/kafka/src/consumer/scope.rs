@@ -69,7 +69,7 @@ impl ConsumerScope {
     /// Stops consuming and waits until the client is gone; does nothing when it is stopped.
     ///
     /// The running callback gets `max_callback_duration` to end, but no more than 10 s, and is then cancelled. Commits under
-    /// way are awaited for 3 s, and so are leaving the group and ending the client.
+    /// way are awaited for 3 s, and so are leaving the group and ending the client: 20 s in all when everything hangs.
     ///
     /// # Cancel safety
     /// Stopping goes on when this is dropped.

@@ -16,35 +16,25 @@
 //! Failed batches do not pause their partitions: nothing is taken before the delay is over, and a seek makes librdkafka
 //! drop what it fetched before. Pausing would make it resume where the failed batch ended.
 
+mod batches;
+mod closing;
+mod rebalances;
+
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mainspring_engine::{Task, TaskError};
 use mainspring_kafka_ffi::{
-    self as ffi, Consumer, ConsumerEvent, KafkaCode, KafkaError, MessageError, RebalanceProtocol,
-    TopicPartition,
+    self as ffi, Consumer, ConsumerEvent, KafkaCode, KafkaError, MessageError, TopicPartition,
 };
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use crate::consumer::batch::{Batch, CommitRequest, next_request};
+use crate::consumer::batch::{CommitRequest, next_request};
 use crate::consumer::commits::Commits;
-use crate::consumer::events::{self, Failure};
-use crate::consumer::ledger::{BatchEnd, Key};
-use crate::consumer::message::Message;
+use crate::consumer::events;
+use crate::consumer::ledger::BatchEnd;
 use crate::consumer::run::{CallbackError, ClientFailure, Run};
 use crate::consumer::status::State;
-
-/// Longest wait for the running batch before revoked partitions are handed back, and at most half a session.
-const REVOKE_WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// Longest waits while stopping: for the running callback, for a cancelled one to let go, for commits under way, for the
-/// group to be left, and for the client to be gone. Together they fit into `component_stop_timeout`.
-const STOP_CALLBACK_MAX: Duration = Duration::from_secs(10);
-const STOP_CANCELLED_CALLBACK_MAX: Duration = Duration::from_secs(1);
-const STOP_COMMITS_MAX: Duration = Duration::from_secs(3);
-const STOP_CLOSE_MAX: Duration = Duration::from_secs(3);
-const STOP_DESTROY_MAX: Duration = Duration::from_secs(3);
 
 /// How many times per `max.poll.interval.ms` the client is polled when nothing else happens: librdkafka puts a member out
 /// that was not polled for that long, and with events instead of blocking calls idling counts as not polling.
@@ -218,128 +208,6 @@ impl<'run> Session<'run> {
         }
     }
 
-    // Messages and batches.
-
-    fn on_messages(&mut self, added_from: usize) {
-        for error in self.errors.drain(..) {
-            events::fetch_error(&self.run.status, &error);
-        }
-        let added = &self.messages[added_from..];
-        if added.is_empty() {
-            return;
-        }
-        self.run.status.metrics.polled();
-        self.run.status.client.on_answer();
-        if added_from == 0 {
-            self.collect_until = Instant::now() + self.run.settings.poll_timeout;
-        }
-        let mut all_ours = true;
-        for run in added.chunk_by(is_same_partition) {
-            let first = &run[0];
-            let is_ours = self.run.status.ledger().taken(first.topic(), first.partition(), first.offset());
-            if is_ours {
-                self.run.status.metrics.topic(first.topic()).consumed(run.len());
-            }
-            all_ours &= is_ours;
-        }
-        if !all_ours {
-            self.drop_foreign_messages();
-        }
-    }
-
-    /// Messages of partitions taken back meanwhile belong to somebody else.
-    fn drop_foreign_messages(&mut self) {
-        let ledger = self.run.status.ledger();
-        self.messages.retain(|message| ledger.owns(message.topic(), message.partition()));
-    }
-
-    fn begin_batch(&mut self) {
-        let messages = std::mem::take(&mut self.messages);
-        let ends: Arc<[BatchEnd]> = self.ends_of(&messages).into();
-        let messages: Vec<_> = messages.into_iter().map(Message::new).collect();
-        events::batch_begins(&self.run.status, &self.run.settings, &messages);
-        let committer = self.run.committer.clone();
-        let batch = Batch::new(messages, committer.clone(), Arc::clone(&ends));
-        let callback = Arc::clone(&self.run.callback);
-        // Called inside the task, so that a panic before the first await is caught as well.
-        let callback = async move { callback(batch).await };
-        let callback = committer.inside(Arc::clone(&ends), callback);
-        let task = self.run.cx.spawn_on(&self.run.callback_processor, "messages_processing", callback);
-        let began = Instant::now();
-        self.phase = Phase::Processing(Processing { task, ends, began, warned: false, overdue: false });
-    }
-
-    fn ends_of(&self, messages: &[ffi::Message]) -> Vec<BatchEnd> {
-        let ledger = self.run.status.ledger();
-        let mut ends: Vec<BatchEnd> = Vec::new();
-        for run in messages.chunk_by(is_same_partition) {
-            let Some(last) = run.last() else { continue };
-            let Some(end) =
-                ledger.end(last.topic(), last.partition(), last.offset() + 1, last.leader_epoch())
-            else {
-                continue;
-            };
-            let known = ends
-                .iter_mut()
-                .rev()
-                .find(|known| known.partition == end.partition && Arc::ptr_eq(&known.topic, &end.topic));
-            match known {
-                Some(known) => *known = BatchEnd { messages: known.messages + run.len(), ..end },
-                None => ends.push(BatchEnd { messages: run.len(), ..end }),
-            }
-        }
-        ends
-    }
-
-    fn on_callback_ended(&mut self, result: Result<Result<(), CallbackError>, TaskError>) {
-        let Phase::Processing(processing) = std::mem::replace(&mut self.phase, Phase::Collecting) else {
-            return;
-        };
-        let Processing { ends, began, overdue, .. } = processing;
-        // What the callback asked for before it ended comes before its end.
-        while let Ok(request) = self.run.requests.try_recv() {
-            self.on_request(request);
-        }
-        let took = began.elapsed();
-        let failure = match result {
-            _ if overdue => Failure::TimedOut,
-            Ok(Ok(())) => {
-                self.run.status.ledger().processed(&ends);
-                return events::batch_succeeded(&self.run.status, &ends, took);
-            }
-            Ok(Err(error)) => Failure::Error(error.to_string()),
-            Err(TaskError::Panicked { message }) => Failure::Panicked(message),
-            Err(_) => Failure::Cancelled,
-        };
-        self.run.status.set_overdue(false);
-        events::batch_failed(&self.run.status, &self.run.settings, &ends, &failure, took);
-        let failed = self.run.status.ledger().failed(&ends);
-        if !self.stopping {
-            self.run.status.enter(State::Backoff);
-            self.phase = Phase::Backoff { until: Instant::now() + self.run.settings.restart_delay, failed };
-        }
-    }
-
-    /// Reads on after a failed batch: what was not committed comes again.
-    fn roll_back(&mut self) {
-        let Phase::Backoff { failed, .. } = std::mem::replace(&mut self.phase, Phase::Collecting) else {
-            return;
-        };
-        self.run.status.enter(State::Running);
-        let positions = self.run.status.ledger().rollback(&failed);
-        if positions.is_empty() {
-            return;
-        }
-        match self.consumer.seek(&positions) {
-            Ok(()) => events::rolled_back(&self.run.status, &positions),
-            Err(error) => {
-                // Reading on would skip the failed batch, so a new client begins at the last commit.
-                events::rollback_failed(&self.run.status, &error);
-                self.failure = Some(ClientFailure(error.to_string()));
-            }
-        }
-    }
-
     // Commits.
 
     fn on_request(&mut self, request: CommitRequest) {
@@ -392,140 +260,6 @@ impl<'run> Session<'run> {
             self.failure = Some(ClientFailure(error.to_string()));
         }
     }
-
-    fn on_assigned(&mut self, partitions: &[TopicPartition]) {
-        // A revocation that was still waiting is overtaken.
-        self.hand_back();
-        let protocol = self.consumer.rebalance_protocol();
-        events::assigned(&self.run.status, &self.run.settings, name_of(protocol), partitions);
-        self.run.status.ledger().assign(partitions);
-        let result = match protocol {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(partitions),
-            _ => self.consumer.assign(partitions),
-        };
-        self.check_rebalance(result);
-        self.run.status.client.on_answer();
-        if let Some(cluster_id) = self.consumer.cluster_id() {
-            self.run.status.client.on_cluster_id(cluster_id);
-        }
-        if let Some(since) = self.rebalancing_since.take() {
-            self.run.status.metrics.rebalanced(since.elapsed());
-        }
-        if !matches!(self.phase, Phase::Backoff { .. }) {
-            self.run.status.enter(State::Running);
-        }
-    }
-
-    fn on_revoked(&mut self, partitions: Vec<TopicPartition>, lost: bool) {
-        self.hand_back();
-        let protocol = name_of(self.consumer.rebalance_protocol());
-        events::revoked(&self.run.status, &self.run.settings, protocol, &partitions, lost);
-        let since = Instant::now();
-        self.rebalancing_since.get_or_insert(since);
-        let wait = REVOKE_WAIT_MAX.min(self.run.settings.session_timeout / 2);
-        let until = if lost { since } else { since + wait };
-        self.revoking = Some(Revoking { partitions, since, until });
-    }
-
-    /// Hands revoked partitions back once nothing of theirs is under way, or when it takes too long.
-    fn hand_back_revoked(&mut self) {
-        let Some(Revoking { partitions, since, until }) = &self.revoking else { return };
-        let is_revoked = |(topic, partition): &Key| {
-            partitions.iter().any(|revoked| revoked.topic == *topic && revoked.partition == *partition)
-        };
-        let is_processing = match &self.phase {
-            Phase::Processing(processing) => {
-                processing.ends.iter().any(|end| is_revoked(&(Arc::clone(&end.topic), end.partition)))
-            }
-            Phase::Collecting | Phase::Backoff { .. } => false,
-        };
-        let is_busy = is_processing || self.commits.concern(is_revoked);
-        if is_busy && Instant::now() < *until {
-            return;
-        }
-        if is_busy && since < until {
-            events::handed_back_unfinished(&self.run.status, since.elapsed());
-        }
-        self.hand_back();
-    }
-
-    fn hand_back(&mut self) {
-        let Some(Revoking { partitions, .. }) = self.revoking.take() else { return };
-        let is_everything = self.consumer.rebalance_protocol() != RebalanceProtocol::Cooperative;
-        if is_everything {
-            self.run.status.ledger().clear();
-        } else {
-            self.run.status.ledger().revoke(&partitions);
-        }
-        self.drop_foreign_messages();
-        let ledger = self.run.status.ledger();
-        self.commits.forget(|(topic, partition)| !ledger.owns(topic, *partition));
-        let is_idle = ledger.counts().next().is_none();
-        drop(ledger);
-        if is_idle && !matches!(self.phase, Phase::Backoff { .. }) {
-            self.run.status.enter(State::Joining);
-        }
-        let result = if is_everything {
-            self.consumer.unassign()
-        } else {
-            self.consumer.incremental_unassign(&partitions)
-        };
-        self.check_rebalance(result);
-    }
-
-    fn check_rebalance(&mut self, result: Result<(), KafkaError>) {
-        if let Err(error) = result {
-            events::rebalance_failed(&self.run.status, &error);
-            if error.fatal {
-                self.failure = Some(ClientFailure(error.to_string()));
-            }
-        }
-    }
-
-    // The end.
-
-    /// Finishes what was begun, leaves the group and ends the client; each step is bounded.
-    async fn close(mut self) -> Result<(), ClientFailure> {
-        self.stopping = true;
-        self.messages = Vec::new();
-        let is_processing = |session: &Self| matches!(session.phase, Phase::Processing(_));
-        let limit = STOP_CALLBACK_MAX.min(self.run.settings.max_callback_duration);
-        if !self.serve_while(is_processing, "callback", limit).await
-            && let Phase::Processing(processing) = &self.phase
-        {
-            processing.task.cancel();
-            self.serve_while(is_processing, "cancelled callback", STOP_CANCELLED_CALLBACK_MAX).await;
-        }
-        if self.failure.is_none() {
-            self.serve_while(|session| !session.commits.is_idle(), "commits", STOP_COMMITS_MAX).await;
-            match self.consumer.start_close() {
-                Ok(()) => {
-                    self.serve_while(|session| !session.closed, "leaving the group", STOP_CLOSE_MAX).await;
-                }
-                Err(error) => events::close_failed(&self.run.status, &error),
-            }
-        }
-        let Session { run, consumer, failure, .. } = self;
-        run.status.ledger().clear();
-        run.status.set_overdue(false);
-        if timeout(STOP_DESTROY_MAX, consumer.destroy()).await.is_err() {
-            events::stop_overran(&run.status, "messages that are still held", STOP_DESTROY_MAX);
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    /// Serves events for as long as `condition` holds; `false` when `limit` came first.
-    async fn serve_while(&mut self, condition: impl Fn(&Self) -> bool, what: &str, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        self.settle();
-        while condition(self) {
-            if timeout_at(deadline, self.step()).await.is_err() {
-                events::stop_overran(&self.run.status, what, limit);
-                return false;
-            }
-        }
-        true
-    }
 }
 
 /// The end of the running callback; never when there is none.
@@ -533,16 +267,5 @@ async fn callback_end(phase: &mut Phase) -> Result<Result<(), CallbackError>, Ta
     match phase {
         Phase::Processing(processing) => (&mut processing.task).await,
         Phase::Collecting | Phase::Backoff { .. } => std::future::pending().await,
-    }
-}
-
-fn is_same_partition(a: &ffi::Message, b: &ffi::Message) -> bool {
-    a.partition() == b.partition() && a.topic() == b.topic()
-}
-
-fn name_of(protocol: RebalanceProtocol) -> &'static str {
-    match protocol {
-        RebalanceProtocol::Cooperative => "cooperative",
-        _ => "eager",
     }
 }

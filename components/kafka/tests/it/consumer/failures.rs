@@ -175,7 +175,6 @@ async fn batches_never_overlap_even_when_a_cancelled_callback_lingers() {
             }
         })
         .unwrap();
-    // The first callback was done with its message and committed it before it could be cancelled.
-    until("calls", || calls.load(Ordering::SeqCst), |calls| *calls == 3).await;
+    until("calls", || calls.load(Ordering::SeqCst), |calls| 3 <= *calls).await;
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }

@@ -102,6 +102,8 @@ async fn stopping_is_bounded_when_the_brokers_are_gone() {
     let service = kafka.service("").await;
     let (scope, journal) = service.consume();
     journal.reached(1).await;
+    // A callback that waits for its commit would get its own ten seconds.
+    until("commit", || service.metric("kafka_consumer_commits", &[]), |count| *count == 1.0).await;
     kafka.cluster.set_broker_down(1).unwrap();
     until("trouble", || service.health(), |health| *health != Health::Ok).await;
     let began = Instant::now();

@@ -1,0 +1,141 @@
+//! Messages into batches, batches to the callback, and back to the last commit when it fails.
+
+use std::sync::Arc;
+
+use mainspring_engine::TaskError;
+use mainspring_kafka_ffi as ffi;
+use tokio::time::Instant;
+
+use crate::consumer::batch::Batch;
+use crate::consumer::events::{self, Failure};
+use crate::consumer::ledger::BatchEnd;
+use crate::consumer::message::Message;
+use crate::consumer::run::{CallbackError, ClientFailure};
+use crate::consumer::session::{Phase, Processing, Session};
+use crate::consumer::status::State;
+
+impl Session<'_> {
+    pub(super) fn on_messages(&mut self, added_from: usize) {
+        for error in self.errors.drain(..) {
+            events::fetch_error(&self.run.status, &error);
+        }
+        let added = &self.messages[added_from..];
+        if added.is_empty() {
+            return;
+        }
+        self.run.status.metrics.polled();
+        self.run.status.client.on_answer();
+        if added_from == 0 {
+            self.collect_until = Instant::now() + self.run.settings.poll_timeout;
+        }
+        let mut all_ours = true;
+        for run in added.chunk_by(is_same_partition) {
+            let first = &run[0];
+            let is_ours = self.run.status.ledger().taken(first.topic(), first.partition(), first.offset());
+            if is_ours {
+                self.run.status.metrics.topic(first.topic()).consumed(run.len());
+            }
+            all_ours &= is_ours;
+        }
+        if !all_ours {
+            self.drop_foreign_messages();
+        }
+    }
+
+    /// Messages of partitions taken back meanwhile belong to somebody else.
+    pub(super) fn drop_foreign_messages(&mut self) {
+        let ledger = self.run.status.ledger();
+        self.messages.retain(|message| ledger.owns(message.topic(), message.partition()));
+    }
+
+    pub(super) fn begin_batch(&mut self) {
+        let messages = std::mem::take(&mut self.messages);
+        let ends: Arc<[BatchEnd]> = self.ends_of(&messages).into();
+        let messages: Vec<_> = messages.into_iter().map(Message::new).collect();
+        events::batch_begins(&self.run.status, &self.run.settings, &messages);
+        let committer = self.run.committer.clone();
+        let batch = Batch::new(messages, committer.clone(), Arc::clone(&ends));
+        let callback = Arc::clone(&self.run.callback);
+        // Called inside the task, so that a panic before the first await is caught as well.
+        let callback = async move { callback(batch).await };
+        let callback = committer.inside(Arc::clone(&ends), callback);
+        let task = self.run.cx.spawn_on(&self.run.callback_processor, "messages_processing", callback);
+        let began = Instant::now();
+        self.phase = Phase::Processing(Processing { task, ends, began, warned: false, overdue: false });
+    }
+
+    fn ends_of(&self, messages: &[ffi::Message]) -> Vec<BatchEnd> {
+        let ledger = self.run.status.ledger();
+        let mut ends: Vec<BatchEnd> = Vec::new();
+        for run in messages.chunk_by(is_same_partition) {
+            let Some(last) = run.last() else { continue };
+            let Some(end) =
+                ledger.end(last.topic(), last.partition(), last.offset() + 1, last.leader_epoch())
+            else {
+                continue;
+            };
+            let known = ends
+                .iter_mut()
+                .rev()
+                .find(|known| known.partition == end.partition && Arc::ptr_eq(&known.topic, &end.topic));
+            match known {
+                Some(known) => *known = BatchEnd { messages: known.messages + run.len(), ..end },
+                None => ends.push(BatchEnd { messages: run.len(), ..end }),
+            }
+        }
+        ends
+    }
+
+    pub(super) fn on_callback_ended(&mut self, result: Result<Result<(), CallbackError>, TaskError>) {
+        let Phase::Processing(processing) = std::mem::replace(&mut self.phase, Phase::Collecting) else {
+            return;
+        };
+        let Processing { ends, began, overdue, .. } = processing;
+        // What the callback asked for before it ended comes before its end.
+        while let Ok(request) = self.run.requests.try_recv() {
+            self.on_request(request);
+        }
+        let took = began.elapsed();
+        let failure = match result {
+            _ if overdue => Failure::TimedOut,
+            Ok(Ok(())) => {
+                self.run.status.ledger().processed(&ends);
+                return events::batch_succeeded(&self.run.status, &ends, took);
+            }
+            Ok(Err(error)) => Failure::Error(error.to_string()),
+            Err(TaskError::Panicked { message }) => Failure::Panicked(message),
+            Err(_) => Failure::Cancelled,
+        };
+        self.run.status.set_overdue(false);
+        events::batch_failed(&self.run.status, &self.run.settings, &ends, &failure, took);
+        let failed = self.run.status.ledger().failed(&ends);
+        if !self.stopping {
+            self.run.status.enter(State::Backoff);
+            self.phase = Phase::Backoff { until: Instant::now() + self.run.settings.restart_delay, failed };
+        }
+    }
+
+    /// Reads on after a failed batch: what was not committed comes again.
+    pub(super) fn roll_back(&mut self) {
+        let Phase::Backoff { failed, .. } = std::mem::replace(&mut self.phase, Phase::Collecting) else {
+            return;
+        };
+        self.run.status.enter(State::Running);
+        let positions = self.run.status.ledger().rollback(&failed);
+        if positions.is_empty() {
+            return;
+        }
+        match self.consumer.seek(&positions) {
+            Ok(()) => events::rolled_back(&self.run.status, &positions),
+            Err(error) => {
+                // Reading on would skip the failed batch, so a new client begins at the last commit.
+                events::rollback_failed(&self.run.status, &error);
+                self.failure = Some(ClientFailure(error.to_string()));
+            }
+        }
+    }
+}
+
+fn is_same_partition(a: &ffi::Message, b: &ffi::Message) -> bool {
+    a.partition() == b.partition() && a.topic() == b.topic()
+}

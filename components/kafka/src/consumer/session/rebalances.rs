@@ -1,0 +1,114 @@
+//! Partitions that come and go, under every protocol.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainspring_kafka_ffi::{KafkaError, RebalanceProtocol, TopicPartition};
+use tokio::time::Instant;
+
+use crate::consumer::events;
+use crate::consumer::ledger::Key;
+use crate::consumer::run::ClientFailure;
+use crate::consumer::session::{Phase, Revoking, Session};
+use crate::consumer::status::State;
+
+/// Longest wait for the running batch before revoked partitions are handed back, and at most half a session.
+const REVOKE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+impl Session<'_> {
+    pub(super) fn on_assigned(&mut self, partitions: &[TopicPartition]) {
+        // A revocation that was still waiting is overtaken.
+        self.hand_back();
+        let protocol = self.consumer.rebalance_protocol();
+        events::assigned(&self.run.status, &self.run.settings, name_of(protocol), partitions);
+        self.run.status.ledger().assign(partitions);
+        let result = match protocol {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(partitions),
+            _ => self.consumer.assign(partitions),
+        };
+        self.check_rebalance(result);
+        self.run.status.client.on_answer();
+        if let Some(cluster_id) = self.consumer.cluster_id() {
+            self.run.status.client.on_cluster_id(cluster_id);
+        }
+        if let Some(since) = self.rebalancing_since.take() {
+            self.run.status.metrics.rebalanced(since.elapsed());
+        }
+        if !matches!(self.phase, Phase::Backoff { .. }) {
+            self.run.status.enter(State::Running);
+        }
+    }
+
+    pub(super) fn on_revoked(&mut self, partitions: Vec<TopicPartition>, lost: bool) {
+        self.hand_back();
+        let protocol = name_of(self.consumer.rebalance_protocol());
+        events::revoked(&self.run.status, &self.run.settings, protocol, &partitions, lost);
+        let since = Instant::now();
+        self.rebalancing_since.get_or_insert(since);
+        let wait = REVOKE_WAIT_MAX.min(self.run.settings.session_timeout / 2);
+        let until = if lost { since } else { since + wait };
+        self.revoking = Some(Revoking { partitions, since, until });
+    }
+
+    /// Hands revoked partitions back once nothing of theirs is under way, or when it takes too long.
+    pub(super) fn hand_back_revoked(&mut self) {
+        let Some(Revoking { partitions, since, until }) = &self.revoking else { return };
+        let is_revoked = |(topic, partition): &Key| {
+            partitions.iter().any(|revoked| revoked.topic == *topic && revoked.partition == *partition)
+        };
+        let is_processing = match &self.phase {
+            Phase::Processing(processing) => {
+                processing.ends.iter().any(|end| is_revoked(&(Arc::clone(&end.topic), end.partition)))
+            }
+            Phase::Collecting | Phase::Backoff { .. } => false,
+        };
+        let is_busy = is_processing || self.commits.concern(is_revoked);
+        if is_busy && Instant::now() < *until {
+            return;
+        }
+        if is_busy && since < until {
+            events::handed_back_unfinished(&self.run.status, since.elapsed());
+        }
+        self.hand_back();
+    }
+
+    fn hand_back(&mut self) {
+        let Some(Revoking { partitions, .. }) = self.revoking.take() else { return };
+        let is_everything = self.consumer.rebalance_protocol() != RebalanceProtocol::Cooperative;
+        if is_everything {
+            self.run.status.ledger().clear();
+        } else {
+            self.run.status.ledger().revoke(&partitions);
+        }
+        self.drop_foreign_messages();
+        let ledger = self.run.status.ledger();
+        self.commits.forget(|(topic, partition)| !ledger.owns(topic, *partition));
+        let is_idle = ledger.counts().next().is_none();
+        drop(ledger);
+        if is_idle && !matches!(self.phase, Phase::Backoff { .. }) {
+            self.run.status.enter(State::Joining);
+        }
+        let result = if is_everything {
+            self.consumer.unassign()
+        } else {
+            self.consumer.incremental_unassign(&partitions)
+        };
+        self.check_rebalance(result);
+    }
+
+    fn check_rebalance(&mut self, result: Result<(), KafkaError>) {
+        if let Err(error) = result {
+            events::rebalance_failed(&self.run.status, &error);
+            if error.fatal {
+                self.failure = Some(ClientFailure(error.to_string()));
+            }
+        }
+    }
+}
+
+fn name_of(protocol: RebalanceProtocol) -> &'static str {
+    match protocol {
+        RebalanceProtocol::Cooperative => "cooperative",
+        _ => "eager",
+    }
+}
