@@ -10,9 +10,14 @@ fn check(style: Style, log: impl FnOnce(), expected: Expect) {
     with_default(&logging.dispatch(), log);
     assert!(logging.flush(WAIT_MAX));
     let text = page.text();
-    let (before, after) = text.split_once("formats.rs:").expect("the place is on the line");
-    let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
-    expected.assert_eq(&format!("{before}formats.rs:N{after}"));
+    // Line numbers change with every edit of this file.
+    let without_line = match text.split_once("formats.rs:") {
+        Some((before, after)) => {
+            format!("{before}formats.rs:N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+        }
+        None => text.clone(),
+    };
+    expected.assert_eq(&without_line);
     assert_eq!(text.lines().count(), 1, "a record is one line");
 }
 
