@@ -1,6 +1,7 @@
 //! `handler-server-monitor`: userver's view of the metrics, in userver's formats.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use mainspring_core::{ComponentContext, LoadError};
@@ -20,6 +21,9 @@ use crate::query::{Query, text_response};
 pub struct ServerMonitorConfig {
     /// Format of the answer when the query names none; without it such a query is refused.
     pub format: Option<FormatName>,
+    /// Labels added to every metric that has none of that name, such as `{dc: east}`; default none.
+    #[serde(default, rename = "common-labels")]
+    pub common_labels: BTreeMap<String, String>,
 }
 
 /// The name of one of userver's formats: `json`, `pretty`, `prometheus`, `prometheus-untyped`, `graphite` or
@@ -56,6 +60,7 @@ impl JsonSchema for FormatName {
 pub struct ServerMonitorHandler {
     metrics: Registry,
     format: Option<Format>,
+    common_labels: BTreeMap<String, String>,
 }
 
 impl HttpHandler for ServerMonitorHandler {
@@ -68,7 +73,9 @@ impl HttpHandler for ServerMonitorHandler {
     type Config = ServerMonitorConfig;
 
     async fn load(config: ServerMonitorConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
-        Ok(Self { metrics: cx.metrics().clone(), format: config.format.map(|FormatName(format)| format) })
+        let ServerMonitorConfig { format, common_labels } = config;
+        let format = format.map(|FormatName(format)| format);
+        Ok(Self { metrics: cx.metrics().clone(), format, common_labels })
     }
 
     async fn handle(&self, request: Request) -> Result<Response, HandlerError> {
@@ -85,7 +92,7 @@ impl HttpHandler for ServerMonitorHandler {
         };
         let filter = Filter::parse(path, prefix, query.get("labels"))
             .map_err(|error| HandlerError::bad_request(error.to_string()))?;
-        let view = self.metrics.userver().filtered(&filter);
+        let view = self.metrics.userver().with_labels(&self.common_labels).filtered(&filter);
         Ok(text_response(format.content_type(), format.encode(&view, SystemTime::now())))
     }
 }

@@ -7,6 +7,8 @@
 mod filter;
 mod format;
 
+use std::collections::BTreeMap;
+
 use crate::handles::{Histogram, HistogramValue};
 
 pub use self::filter::{Filter, FilterError};
@@ -66,6 +68,18 @@ impl UserverView {
     #[must_use]
     pub fn filtered(mut self, filter: &Filter) -> UserverView {
         self.metrics.retain(|metric| filter.matches(metric));
+        self
+    }
+
+    /// Every metric with `labels` added; where a metric has a label of that name, its own value stays.
+    #[must_use]
+    pub fn with_labels(mut self, labels: &BTreeMap<String, String>) -> UserverView {
+        for metric in &mut self.metrics {
+            let missing = labels.iter().filter(|(name, _)| metric.labels.iter().all(|(own, _)| own != *name));
+            let missing: Vec<_> = missing.map(|(name, value)| (name.clone(), value.clone())).collect();
+            metric.labels.extend(missing);
+            metric.labels.sort();
+        }
         self
     }
 

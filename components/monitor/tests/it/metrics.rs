@@ -96,6 +96,16 @@ fn every_family_is_written_once_and_in_one_piece() {
 }
 
 #[test]
+fn common_labels_are_on_every_metric_and_can_be_asked_for() {
+    let service = start("\n        handler-server-monitor: {common-labels: {dc: east}, format: json}");
+    let monitor = |query: &str| get(service.monitor(), &format!("/service/monitor{query}")).text();
+    let path = "engine.uptime-seconds";
+    assert!(monitor(&format!("?path={path}")).contains(r#""labels":{"dc":"east"}"#));
+    assert!(monitor(&format!("?path={path}&labels=%7B%22dc%22:%22east%22%7D")).contains(path));
+    assert_eq!(monitor(&format!("?path={path}&labels=%7B%22dc%22:%22west%22%7D")), "{}");
+}
+
+#[test]
 fn the_monitor_tells_metrics_in_the_format_that_is_asked_for() {
     let service = start("");
     let monitor = |query: &str| get(service.monitor(), &format!("/service/monitor{query}"));

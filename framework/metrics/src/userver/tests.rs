@@ -39,6 +39,19 @@ fn json_lists_values_by_path() {
 }
 
 #[test]
+fn common_labels_are_added_where_a_metric_has_none_of_that_name() {
+    let common =
+        [("topic", "common"), ("dc", "east")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let labelled = view().with_labels(&BTreeMap::from(common));
+    let labels: Vec<_> = labelled.metrics().iter().map(|metric| metric.labels.clone()).collect();
+    let of = |labels: &[(&str, &str)]| -> Vec<_> {
+        labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    assert_eq!(labels[0], of(&[("component_name", "p"), ("dc", "east"), ("topic", "a \"b\"\n\\")]));
+    assert_eq!(labels[1], of(&[("dc", "east"), ("topic", "common")]));
+}
+
+#[test]
 fn solomon_names_the_path_sensor() {
     check(
         "solomon",
