@@ -1,8 +1,9 @@
 //! Requests and their answers, word by word.
 
 use expect_test::{Expect, expect};
+use mainspring_it::{ServiceConfig, ServiceProcess};
 
-use crate::hello_service;
+use crate::{BINARY, CONFIG, hello_service};
 
 #[track_caller]
 fn check_hello(bodies: &[&str], expected: Expect) {
@@ -54,9 +55,12 @@ fn other_paths_and_methods_are_refused() {
 
 #[test]
 fn body_that_is_too_large_is_refused() {
-    let body = format!(r#"{{"name": "{}"}}"#, "x".repeat(1 << 20));
-    let answer = hello_service().post("/hello", &body);
-    assert_eq!(answer.brief(), (413, r#"{"code":"413","message":"the request body is too large"}"#));
+    let config = ServiceConfig::of(CONFIG);
+    let config = config.with("path: /hello\n", "path: /hello\n            max_request_size: 1KiB\n");
+    let service = ServiceProcess::start(BINARY, &config, &[]);
+    let body = format!(r#"{{"name": "{}"}}"#, "x".repeat(1 << 10));
+    let refused = service.post("/hello", &body);
+    assert_eq!(refused.brief(), (413, r#"{"code":"413","message":"the request body is too large"}"#));
 }
 
 #[test]

@@ -58,5 +58,5 @@ fn instances_share_partitions_and_one_takes_over_when_the_other_is_killed() {
     let stored: BTreeSet<_> = stage.stored().into_keys().collect();
     assert_eq!(stored.len(), 200);
     let seen = || of_first.iter().cloned().chain(consumed(&second.log())).collect::<BTreeSet<_>>();
-    eventually("everything stored to be consumed", || seen(), |seen| *seen == stored);
+    eventually("everything stored to be consumed", seen, |seen| *seen == stored);
 }

@@ -18,7 +18,7 @@ fn record_is_stored_consumed_committed_and_counted() {
     assert_eq!(stored.values().collect::<Vec<_>>(), ["payload"]);
     let position = stored.keys().next().expect("it is stored").clone();
     let found = eventually("the record", || consumed(&service.log()), |found| !found.is_empty());
-    assert_eq!(found, [position.clone()]);
+    assert_eq!(found, std::slice::from_ref(&position));
     let expected = ((topic.clone(), position.partition), 1);
     eventually(
         "the commit",
