@@ -10,6 +10,7 @@ use mainspring_config::{FakeSurroundings, Source, Surroundings, VarsOptions};
 use mainspring_core::{
     Component, ComponentContext, ComponentList, LoadError, NoConfig, Service, ServiceOptions,
 };
+use mainspring_testsuite::conformance;
 use serde::Deserialize;
 
 use crate::{DefaultSecdistProvider, Format, ProviderConfig, SecdistComponent, Secret, Secrets};
@@ -279,4 +280,19 @@ fn wrong_sections_are_refused_before_anything_starts() {
     expect![[r#"
         test.yaml:8:25: secdist.provider: unknown component `default-secdist-provide`; did you mean `default-secdist-provider`?
         test.yaml:9:57: default-secdist-provider.blocking-task-processor: unknown task processor `main-task-procesor`; did you mean `main-task-processor`?"#]].assert_eq(&error);
+}
+
+#[test]
+fn the_components_conform() {
+    let minimal = ComponentList::minimal();
+    conformance::check::<DefaultSecdistProvider>(
+        &minimal,
+        |service| service.with_file("secdist.json", "{}"),
+        "{config: secdist.json, blocking-task-processor: fs-task-processor}",
+    );
+    conformance::check::<SecdistComponent>(
+        &minimal.append_default::<DefaultSecdistProvider>(),
+        |service| service,
+        "{update-period: 1ms}",
+    );
 }

@@ -1,5 +1,6 @@
 //! A service that lives as long as a test needs it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -13,13 +14,14 @@ use crate::DEADLINE;
 /// What a test service is started from: its components, and as much configuration as the test cares about.
 ///
 /// Without [`TestServiceBuilder::with_config`], the configuration has task processors of two threads each, called
-/// `main-task-processor` (the default one), `fs-`, `monitor-`, `producer-` and `consumer-task-processor`, a logger
-/// that keeps records in memory only, and the sections given one by one.
+/// `main-task-processor` (the default one), `fs-`, `monitor-`, `producer-` and `consumer-task-processor`, the sections
+/// given one by one and, unless it is among them, a `logging` that keeps records in memory only.
 #[derive(Debug)]
 #[must_use = "call `start`"]
 pub struct TestServiceBuilder {
     components: ComponentList,
-    sections: String,
+    /// By component, as lines of YAML.
+    sections: BTreeMap<String, String>,
     manager: String,
     config: Option<String>,
     surroundings: FakeSurroundings,
@@ -33,10 +35,10 @@ pub struct TestService {
 }
 
 impl TestServiceBuilder {
-    /// Adds a section of `components`, as YAML: `("server", "listener: {port: 0}")`.
+    /// Adds a section of `components`, as YAML: `("server", "listener: {port: 0}")`. The last one of a name counts.
     pub fn with_component(mut self, name: &str, yaml: &str) -> Self {
         let lines = yaml.trim_matches('\n').lines().map(|line| format!("            {line}\n"));
-        self.sections += &format!("        {name}:\n{}", lines.collect::<String>());
+        self.sections.insert(name.to_owned(), lines.collect());
         self
     }
 
@@ -115,7 +117,7 @@ impl TestService {
     pub fn new(components: ComponentList) -> TestServiceBuilder {
         TestServiceBuilder {
             components,
-            sections: String::new(),
+            sections: BTreeMap::from([("logging".to_owned(), LOGGING.to_owned())]),
             manager: String::new(),
             config: None,
             surroundings: FakeSurroundings::default(),
@@ -221,13 +223,15 @@ impl Drop for TestService {
     }
 }
 
-fn whole_config(sections: &str, manager: &str) -> String {
+const LOGGING: &str = "            loggers: {default: {file_path: '@null', level: debug}}\n";
+
+fn whole_config(sections: &BTreeMap<String, String>, manager: &str) -> String {
+    let sections: String = sections.iter().map(|(name, lines)| format!("        {name}:\n{lines}")).collect();
     let processors: String = ["main", "fs", "monitor", "producer", "consumer"]
         .map(|stem| format!("        {stem}-task-processor: {{worker_threads: 2}}\n"))
         .concat();
     format!(
         "components_manager:\n    default_task_processor: main-task-processor\n    task_processors:\n{processors}\
-         {manager}    components:\n        logging: {{loggers: {{default: {{file_path: '@null', level: debug}}}}}}\n\
-         {sections}"
+         {manager}    components:\n{sections}"
     )
 }

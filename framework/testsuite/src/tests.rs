@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use mainspring_core::{Component, ComponentContext, ComponentList, LoadError, NoConfig};
+use mainspring_core::{Component, ComponentContext, ComponentList, LoadError, LoggingComponent, NoConfig};
 use mainspring_metrics::{Family, MetricsScope};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -71,6 +71,15 @@ fn a_dropped_service_has_stopped() {
 #[test]
 fn a_neat_component_conforms() {
     conformance::check::<Neat>(&ComponentList::minimal(), |service| service, "{word: hello}");
+}
+
+#[test]
+fn the_logging_of_the_framework_conforms() {
+    conformance::check::<LoggingComponent>(
+        &ComponentList::new(),
+        |service| service,
+        "{loggers: {default: {file_path: '@null'}, audit: {file_path: '@null', format: json}}}",
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The monitor as scrapers, orchestrators and people on call meet it.
 
+mod conformance;
 mod metrics;
 mod operators;
 mod probes;

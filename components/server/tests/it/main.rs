@@ -2,6 +2,7 @@
 
 mod bounds;
 mod configuration;
+mod conformance;
 mod failures;
 mod handlers;
 mod lifecycle;
