@@ -16,7 +16,11 @@ pub type LoggingConfig = LoggersConfig;
 /// logging:
 ///     loggers:
 ///         default: {file_path: '@stderr', level: info, format: tskv}
+///         audit: {file_path: /var/log/orders/audit.log, format: json, overflow_behavior: block}
 /// ```
+///
+/// A logger besides `default` gets the records whose tracing target is its name, here those of
+/// `tracing::info!(target: "audit", user, "Order cancelled")`, and `default` does not get them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LoggingComponent {}

@@ -16,11 +16,12 @@ use crate::logging::DEFAULT_LOGGER;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LoggersConfig {
-    /// Task processor for file operations, as userver has it. Loggers have threads of their own; files are
-    /// reopened on this one.
+    /// Task processor whose threads for blocking calls open the files; default: the default task processor. Records
+    /// are written by a thread of each logger's own.
     #[serde(default, rename = "fs-task-processor")]
     pub fs_task_processor: Option<String>,
-    /// Loggers by name. `default` is required and gets every record that no other logger is named after.
+    /// Loggers by name. `default` is required. Another gets the records whose tracing target is its name, such as
+    /// `audit` those of `tracing::info!(target: "audit", ...)`; `default` gets all the rest.
     #[serde(deserialize_with = "with_default_logger")]
     pub loggers: BTreeMap<String, LoggerConfig>,
 }
