@@ -1,5 +1,6 @@
 //! Who has something to report. One registry per service; a registration lasts as long as its guard.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,7 +53,9 @@ impl Registry {
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for collector in self.collectors() {
-            if catch_unwind(AssertUnwindSafe(|| collector.collect(&mut snapshot))).is_err() {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| collector.collect(&mut snapshot))) {
+                // At each scrape anew: the fault lasts.
+                tracing::error!(panic = message(panic.as_ref()), "Metrics collector panicked");
                 snapshot.reject(Rejection::CollectorPanic, "");
             }
         }
@@ -65,7 +68,7 @@ impl Registry {
     pub fn userver(&self) -> UserverView {
         let mut view = UserverView::default();
         for collector in self.collectors() {
-            // The panic is counted in `snapshot`, where operators look for it.
+            // The panic is counted and logged by `snapshot`, where operators look for it.
             let _panicked = catch_unwind(AssertUnwindSafe(|| collector.collect_userver(&mut view))).is_err();
         }
         view
@@ -76,6 +79,11 @@ impl Registry {
         let collectors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         collectors.by_id.values().map(Arc::clone).collect()
     }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value that is not text")
 }
 
 impl Drop for Registration {

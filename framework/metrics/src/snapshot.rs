@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use crate::family::{Family, Kind};
 use crate::handles::{Histogram, HistogramValue};
 
-static REJECTED: Family = Family::counter(
+// A gauge: it tells of one scrape, so it falls when the fault is gone.
+static REJECTED: Family = Family::gauge(
     "metrics_rejected_samples",
     "Samples left out of this scrape, by what was wrong with them.",
 );
@@ -160,8 +161,8 @@ impl Snapshot {
     /// Makes what was left out visible in the scrape itself. The series exist at 0 too, so that alerts work.
     pub(crate) fn report_rejected(&mut self) {
         for reason in Rejection::ALL {
-            let count = self.rejected.get(&reason).map_or(0, |names| names.len() as u64);
-            self.counter(&REJECTED, &[("reason", reason.as_str())], count);
+            let count = self.rejected.get(&reason).map_or(0.0, |names| names.len() as f64);
+            self.gauge(&REJECTED, &[("reason", reason.as_str())], count);
         }
     }
 

@@ -231,8 +231,9 @@ fn a_collector_that_panics_is_counted_in_the_scrape_and_spoils_nothing() {
     for line in [
         "shop_sent_messages_total 1\n",
         "shop_queue_messages{component=\"shop\"} 7\n",
-        "metrics_rejected_samples_total{reason=\"collector_panic\"} 1\n",
-        "metrics_rejected_samples_total{reason=\"bad_label\"} 0\n",
+        "# TYPE metrics_rejected_samples gauge\n",
+        "metrics_rejected_samples{reason=\"collector_panic\"} 1\n",
+        "metrics_rejected_samples{reason=\"bad_label\"} 0\n",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }

@@ -92,7 +92,7 @@ fn every_family_is_written_once_and_in_one_piece() {
     ] {
         assert!(seen.contains(name), "no `{name}` among {seen:?}");
     }
-    assert!(text.contains("metrics_rejected_samples_total{reason=\"duplicate_series\"} 0\n"), "{text}");
+    assert!(text.contains("metrics_rejected_samples{reason=\"duplicate_series\"} 0\n"), "{text}");
 }
 
 #[test]
