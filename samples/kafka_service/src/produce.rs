@@ -37,7 +37,11 @@ impl JsonHandler for ProducerHandler {
         Ok(Self { producer })
     }
 
-    async fn handle(&self, request: ProduceRequest, _cx: &RequestContext) -> Result<ProduceReply, HandlerError> {
+    async fn handle(
+        &self,
+        request: ProduceRequest,
+        _cx: &RequestContext,
+    ) -> Result<ProduceReply, HandlerError> {
         let record = Record::to(request.topic).with_key(request.key).with_payload(request.payload);
         self.producer.send(record).await.map_err(refusal)?;
         Ok(ProduceReply { message: "Message send successfully" })
@@ -47,7 +51,9 @@ impl JsonHandler for ProducerHandler {
 /// What the caller is told: to try again, or why there is no point in it.
 fn refusal(error: SendError) -> HandlerError {
     if error.is_retryable() {
-        return HandlerError::too_many_requests("Retry later").with_body(json!({"error": "Retry later"})).with_cause(error);
+        return HandlerError::too_many_requests("Retry later")
+            .with_body(json!({"error": "Retry later"}))
+            .with_cause(error);
     }
     let reason = error.to_string();
     HandlerError::bad_request(reason.clone()).with_body(json!({"error": reason})).with_cause(error)

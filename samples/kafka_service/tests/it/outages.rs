@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use mainspring_it::Signal;
 use mainspring_kafka_broker::{Broker, BrokerOptions};
 use mainspring_testsuite::eventually;
 
@@ -41,5 +42,26 @@ fn service_whose_broker_is_dead_ends_in_time() {
     broker.kill().expect("it can be killed");
     let ended = service.stop();
     assert!(ended.took < STOP_LIMIT, "it took {:?}", ended.took);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+#[test]
+fn request_that_waits_for_a_dead_broker_is_answered_before_the_service_ends() {
+    let mut broker = Broker::start(BrokerOptions::default()).expect("a broker starts");
+    let client = mainspring_kafka_broker::Client::new(broker.bootstrap_servers());
+    let stage = Stage::on(&client);
+    let service = stage.start_with(&stage.config().with("delivery_timeout: 10s", "delivery_timeout: 5s"));
+    let body = request(&stage.topics[0], "k", "p");
+    assert_eq!(service.post("/produce", &body).status, 200);
+    broker.kill().expect("it can be killed");
+    let answer = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| service.try_post("/produce", &body));
+        let in_flight = || service.metrics().sum("kafka_producer_in_flight_messages", &[]);
+        eventually("the record to be in flight", in_flight, |n| *n == 1.0);
+        service.signal(Signal::TERM);
+        waiting.join().expect("posting does not panic").expect("it is answered")
+    });
+    assert_eq!(answer.brief(), (429, r#"{"error":"Retry later"}"#));
+    let ended = service.ended();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }

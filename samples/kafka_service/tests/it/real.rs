@@ -1,8 +1,8 @@
 //! A record's way through a real Kafka, and what the service says about it.
 
 use mainspring_it::{Metrics, ServiceConfig};
-use mainspring_kafka_broker::shared;
-use mainspring_testsuite::eventually;
+use mainspring_kafka_broker::{shared, unique_name};
+use mainspring_testsuite::{DEADLINE, eventually};
 
 use crate::stage::{STOP_LIMIT, Stage, consumed, request, start_at};
 
@@ -89,4 +89,26 @@ fn record_that_may_get_through_later_is_answered_with_429() {
     let ended = service.stop();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert!(ended.took < STOP_LIMIT, "it took {:?}", ended.took);
+}
+
+#[test]
+fn record_for_a_topic_that_does_not_exist_yet_gets_through_once_it_does() {
+    let stage = Stage::on(shared());
+    // librdkafka gives a new topic 30 s to become known, and `delivery_timeout` would be over before.
+    let service = stage.start_with(&stage.config().with(
+        "            delivery_timeout: 10s\n",
+        "            delivery_timeout: 10s\n            \
+         rd_kafka_custom_options: {topic.metadata.propagation.max.ms: '500'}\n",
+    ));
+    let topic = unique_name("late");
+    let body = request(&topic, "k", "p");
+    assert_eq!(service.post("/produce", &body).brief(), (429, r#"{"error":"Retry later"}"#));
+    service.until_logged(&format!("send to `{topic}` failed: the topic is unknown (retryable)"));
+    shared().create_topic(&topic, 1).expect("the topic is new");
+    eventually(
+        "the record to get through",
+        || service.post("/produce", &body).status,
+        |status| *status == 200,
+    );
+    assert_eq!(shared().read_all(&topic, 1, DEADLINE).expect("it was acknowledged").len(), 1);
 }
