@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mainspring_config::Violation;
@@ -18,6 +19,9 @@ use crate::options::ListenerKind;
 use crate::pipeline::{Endpoint, Observe, Pipeline};
 use crate::routes::RouteTable;
 use crate::{HandlerError, Request, Response};
+
+/// How long answers of the monitor may still take once everything that uses it has stopped.
+const MONITOR_DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// The listeners of a service.
 ///
@@ -112,9 +116,10 @@ impl Component for ServerComponent {
     }
 
     async fn stop(&self) {
-        self.main.listener.drain().await;
+        // What is left of the main listener has had its time.
+        self.main.listener.close(Duration::ZERO).await;
         if let Some(monitor) = &self.monitor {
-            monitor.listener.drain().await;
+            monitor.listener.close(MONITOR_DRAIN_MAX).await;
         }
     }
 }

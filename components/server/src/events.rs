@@ -198,6 +198,14 @@ impl ListenerEvents {
         info!(listener = self.kind.name(), connections = self.connections.get(), "No longer listening");
     }
 
+    pub(crate) fn cutting_off(&self) {
+        warn!(
+            listener = self.kind.name(),
+            connections = self.connections.get(),
+            "Cutting off connections that did not finish"
+        );
+    }
+
     /// Counts a connection for as long as the guard lives.
     pub(crate) fn opened(self: &Arc<Self>) -> OpenConnection {
         self.opened.inc();

@@ -52,6 +52,7 @@ struct Shared {
     events: Arc<ListenerEvents>,
     permits: Arc<Semaphore>,
     draining: CancellationToken,
+    closing: CancellationToken,
     connections: TaskTracker,
 }
 
@@ -74,6 +75,7 @@ impl Listener {
             events,
             permits: Arc::new(Semaphore::new(config.max_connections.get().min(Semaphore::MAX_PERMITS))),
             draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
         Ok(Self {
@@ -129,6 +131,19 @@ impl Listener {
         connections.close();
         connections.wait().await;
     }
+
+    /// Drains for no longer than `limit`, then cuts off the connections that are left: a client that stalls must not
+    /// hold up a stop.
+    ///
+    /// # Cancel safety
+    /// As for [`Listener::drain`].
+    pub(crate) async fn close(&self, limit: Duration) {
+        if tokio::time::timeout(limit, self.drain()).await.is_err() {
+            self.shared.events.cutting_off();
+            self.shared.closing.cancel();
+            self.shared.connections.wait().await;
+        }
+    }
 }
 
 /// Accepts until the listener drains. Holds a place in `connections` itself, so that draining waits until the
@@ -144,9 +159,10 @@ async fn accept(shared: Arc<Shared>, processor: TaskProcessor, listener: TcpList
         let Some((accepted, permit)) = next.await else { return };
         match accepted {
             Ok((stream, _peer)) => {
-                let serving = serve(Arc::clone(&shared), stream);
+                let closing = shared.closing.clone();
+                let serving = closing.run_until_cancelled_owned(serve(Arc::clone(&shared), stream));
                 let serving = shared.connections.track_future(async move {
-                    serving.await;
+                    let _cut_off = serving.await.is_none();
                     drop(permit);
                 });
                 drop(shared.cx.spawn_on(&processor, "connection", serving));

@@ -62,6 +62,19 @@ fn a_request_under_way_is_answered_before_the_service_stops() {
 }
 
 #[test]
+fn a_client_of_the_monitor_that_stalls_does_not_hold_up_the_stop() {
+    let service = Running::start(&list(), LISTENERS);
+    let mut stalled = connect(service.monitor());
+    write!(stalled, "GET /nowhere HTTP/1.1\r\nhost: te").unwrap();
+    wait_for("the connection is accepted", || {
+        let text = mainspring_metrics::prometheus_text(&service.handle.metrics().snapshot());
+        text.contains(r#"http_server_connections{component="server",listener="monitor"} 1"#).then_some(())
+    });
+    let report = service.stop().expect("it has started");
+    assert_eq!(report.unfinished, Vec::<String>::new());
+}
+
+#[test]
 fn a_taken_port_is_an_error_that_says_what_to_do() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
