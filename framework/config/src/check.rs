@@ -31,6 +31,10 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(section: &Section) -> Resul
     let kind = if is_absent_map { &empty_map } else { &section.node.kind };
     checker.check(&schema, section, kind, &mut problems);
     problems.into_result()?;
+    if section.node.holds_broken {
+        // What is wrong has been said.
+        return Err(Problems::new());
+    }
 
     let value = match section.node.to_json() {
         Value::Null if is_absent_map => Value::Object(Map::new()),
@@ -64,6 +68,9 @@ type Part<'a> = &'a Map<String, Value>;
 
 impl<'a> Checker<'a> {
     fn check(&self, schema: &'a Value, section: &Section, kind: &Kind, problems: &mut Problems) {
+        if section.is_broken() {
+            return;
+        }
         let mut parts = Parts::default();
         self.spread(schema, &mut parts);
         self.check_parts(parts, section, kind, problems);
@@ -128,6 +135,10 @@ impl<'a> Checker<'a> {
 
     /// Why none of several branches fits: the problems of the one that was meant, if that can be told.
     fn explain(&self, attempts: Vec<(&'a Value, Problems)>, section: &Section, kind: &Kind) -> Problems {
+        if section.node.holds_broken {
+            // The value that would tell the branches apart may be the one that is missing.
+            return Problems::new();
+        }
         let mut allowed = Vec::new();
         let mut all_literal = true;
         let mut wanted = Vec::new();
@@ -253,7 +264,10 @@ impl<'a> Checker<'a> {
             }
             if part.get("uniqueItems") == Some(&Value::Bool(true)) {
                 let mut seen = BTreeSet::new();
-                for item in items.iter().filter(|item| !seen.insert(item.node.to_json().to_string())) {
+                for item in items
+                    .iter()
+                    .filter(|item| !item.is_broken() && !seen.insert(item.node.to_json().to_string()))
+                {
                     problems.push(item.problem("", "the same item is given twice"));
                 }
             }

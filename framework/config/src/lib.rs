@@ -63,7 +63,7 @@ pub use problem::{Problem, Problems, Violation};
 pub use schema::schema_of;
 pub use section::Section;
 pub use source::{FakeSurroundings, Source, Surroundings};
-pub use substitute::{VarsOptions, load};
+pub use substitute::{VarsOptions, load, load_partly};
 pub use units::UnitError;
 
 #[cfg(test)]

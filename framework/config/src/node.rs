@@ -18,6 +18,8 @@ pub(crate) struct Node {
     pub(crate) size: usize,
     /// Levels in this subtree; a scalar has one.
     pub(crate) height: usize,
+    /// Something in this subtree has been reported as a problem and means nothing; see [`Node::broken`].
+    pub(crate) holds_broken: bool,
 }
 
 #[derive(Clone)]
@@ -61,7 +63,22 @@ impl Node {
             Kind::Map(entries) => measure(entries.iter().map(|entry| &entry.value)),
             Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => (1, 1),
         };
-        Self { kind, place, origin: None, size, height }
+        let holds_broken = match &kind {
+            Kind::List(items) => items.iter().any(|item| item.holds_broken),
+            Kind::Map(entries) => entries.iter().any(|entry| entry.value.holds_broken),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => false,
+        };
+        Self { kind, place, origin: None, size, height, holds_broken }
+    }
+
+    /// Stands where a problem has been reported, so that no other is reported for want of a value.
+    pub(crate) fn broken(place: Option<Place>) -> Self {
+        Self { holds_broken: true, ..Self::new(Kind::Null, place) }
+    }
+
+    /// Whether this value itself means nothing.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.holds_broken && matches!(self.kind, Kind::Null)
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {

@@ -44,11 +44,16 @@ pub(crate) fn parse_node(source: &Source, problems: &mut Problems) -> Arc<Node> 
         root: None,
         problems,
     };
-    if let Err(problem) = builder.run(&source.text) {
-        builder.problems.push(problem);
-    }
+    let failed = match builder.run(&source.text) {
+        Ok(()) => false,
+        Err(problem) => {
+            builder.problems.push(problem);
+            true
+        }
+    };
     let start = builder.place(1, 1);
-    builder.root.unwrap_or_else(|| Arc::new(Node::new(Kind::Null, Some(start))))
+    let absent = if failed { Node::broken } else { |place| Node::new(Kind::Null, place) };
+    builder.root.unwrap_or_else(|| Arc::new(absent(Some(start))))
 }
 
 struct Builder<'a> {

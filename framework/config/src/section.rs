@@ -52,6 +52,12 @@ impl Section {
         matches!(self.node.kind, Kind::Null)
     }
 
+    /// Whether a problem has been reported in place of this value; see [`load_partly`](crate::load_partly).
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.node.is_broken()
+    }
+
     /// Whether the value is a map.
     #[must_use]
     pub fn is_map(&self) -> bool {

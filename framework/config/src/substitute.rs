@@ -44,13 +44,24 @@ pub struct VarsOptions {
 /// All syntax errors, duplicate keys, unreadable files and undefined variables at once, as far as one does not hide
 /// another.
 pub fn load(main: &Source, vars: &VarsOptions, surroundings: &dyn Surroundings) -> Result<Section, Problems> {
+    let (root, problems) = load_partly(main, vars, surroundings);
+    problems.into_result()?;
+    Ok(root)
+}
+
+/// As [`load`], with whatever could be read in spite of the problems: checking that too finds the rest of what is wrong
+/// in one run. What could not be read [`is_broken`](Section::is_broken), and reading it fails without a second problem.
+pub fn load_partly(
+    main: &Source,
+    vars: &VarsOptions,
+    surroundings: &dyn Surroundings,
+) -> (Section, Problems) {
     let mut problems = Problems::new();
     let root = parse_node(main, &mut problems);
     let vars = Vars::read(&root, vars, surroundings, &mut problems);
     let mut substitution = Substitution { vars: &vars, surroundings, size: 0, problems };
-    let root = substitution.node(&root, "");
-    substitution.problems.into_result()?;
-    Ok(Section::root(root).without(&[CONFIG_VARS]))
+    let root = if root.is_broken() { root } else { substitution.node(&root, "") };
+    (Section::root(root).without(&[CONFIG_VARS]), substitution.problems)
 }
 
 /// The merged variables.
@@ -264,7 +275,7 @@ impl Substitution<'_> {
                     Found::Nothing(what) => self.problems.push(asked.problem(what.join(" and "))),
                     Found::Broken => {}
                 }
-                Kind::Null
+                return Arc::new(Node::broken(node.place.clone()));
             }
         };
         Arc::new(Node::new(kind, node.place.clone()))
@@ -410,9 +421,9 @@ fn variable_name(node: &Node) -> Option<&str> {
     if let Kind::String(text) = &node.kind { text.strip_prefix('$') } else { None }
 }
 
-/// Stands where a problem has been reported, so that the result is never used.
+/// Stands where a problem has been reported.
 fn nothing() -> Arc<Node> {
-    Arc::new(Node::new(Kind::Null, None))
+    Arc::new(Node::broken(None))
 }
 
 /// An I/O error in words an operator reads, without the operating system's numbers.

@@ -84,6 +84,9 @@ impl Plan {
     /// Checks everything and reports every problem found.
     pub(crate) fn check(list: &ComponentList, root: &Section) -> Result<Self, Problems> {
         let mut problems = Problems::default();
+        if root.is_broken() {
+            return Err(problems);
+        }
         for name in &list.registered_twice {
             problems.push(root.problem("", format!("component `{name}` is registered twice in code")));
         }
@@ -178,6 +181,7 @@ fn disabled(sections: &BTreeMap<String, Section>, problems: &mut Problems) -> BT
             Some(false) => {
                 disabled.insert(name.clone());
             }
+            None if enabled.is_broken() => {}
             None => problems.push(section.problem(LOAD_ENABLED, "expected `true` or `false`")),
         }
     }

@@ -78,7 +78,8 @@ impl Service {
     /// Checks the configuration of everything; starts nothing.
     ///
     /// # Errors
-    /// Every problem that the configuration has.
+    /// Every problem that the configuration has; none when all there are have been reported by
+    /// [`load_partly`](mainspring_config::load_partly).
     pub fn new(list: &ComponentList, root: &Section, options: ServiceOptions) -> Result<Self, Problems> {
         let plan = Plan::check(list, root)?;
         let handle = ServiceHandle::new(Metrics::default(), Logging::new());

@@ -85,8 +85,14 @@ fn check(components: &ComponentList, arguments: &Arguments) -> Result<Service, P
         config_vars: arguments.config_vars.clone(),
         config_vars_override: arguments.config_vars_override.clone(),
     };
-    let root = mainspring_config::load(&source, &vars, &surroundings)?;
-    Service::new(components, &root, ServiceOptions { surroundings: Arc::new(surroundings) })
+    let (root, mut problems) = mainspring_config::load_partly(&source, &vars, &surroundings);
+    match Service::new(components, &root, ServiceOptions { surroundings: Arc::new(surroundings) }) {
+        Ok(service) if problems.is_empty() => Ok(service),
+        checked => {
+            problems.extend(checked.err().into_iter().flatten());
+            Err(problems)
+        }
+    }
 }
 
 fn conclude(outcome: Result<StopReport, ServiceError>, stderr: &mut impl Write) -> Exit {

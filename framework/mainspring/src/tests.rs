@@ -55,6 +55,33 @@ fn all_problems_are_printed_and_nothing_is_started() {
 }
 
 #[test]
+fn an_undefined_variable_hides_no_other_problem() {
+    let config = CONFIG.replace("logging:", "loging: {load-enabled: $on}\n        logging:");
+    check(
+        &config,
+        "{}",
+        &[],
+        Exit::Config,
+        expect![[r#"
+        DIR/config.yaml:3:61: components_manager.task_processors.main-task-processor.worker_threads: undefined variable `$threads`; it is not in `DIR/vars.yaml`
+        DIR/config.yaml:6:9: loging: this component is not registered in code; did you mean `logging`?
+        DIR/config.yaml:6:32: components_manager.components.loging.load-enabled: undefined variable `$on`; it is not in `DIR/vars.yaml`
+        error: the configuration has 3 problems; nothing was started
+    "#]],
+    );
+    check(
+        "components_manager: {",
+        "threads: 1",
+        &[],
+        Exit::Config,
+        expect![[r#"
+        DIR/config.yaml:2:1: components_manager: while parsing a node, did not find expected node content
+        error: the configuration has 1 problem; nothing was started
+    "#]],
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let exit = run_with(&["--config", "nowhere.yaml"]);
     assert_eq!(exit.0, Exit::Config);
