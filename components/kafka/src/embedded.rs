@@ -14,9 +14,9 @@ use serde::Deserialize;
 const BROKERS_MAX: i32 = 16;
 const PARTITIONS_MAX: i32 = 1024;
 
-/// What suits these brokers. Classic groups take seconds to join them, and a fetch sleeps through its whole wait instead of
-/// being woken by new records.
-const CLIENT_DEFAULTS: [(&str, &str); 2] = [("group.protocol", "consumer"), ("fetch.wait.max.ms", "10")];
+/// What suits consumers of these brokers; a producer would complain of it. Classic groups take seconds to join them, and a
+/// fetch sleeps through its whole wait instead of being woken by new records.
+const CONSUMER_DEFAULTS: [(&str, &str); 2] = [("group.protocol", "consumer"), ("fetch.wait.max.ms", "10")];
 
 /// Options of [`KafkaEmbeddedComponent`].
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -58,10 +58,10 @@ impl KafkaEmbeddedComponent {
         &self.bootstrap_servers
     }
 
-    /// librdkafka properties that make clients of these brokers quick.
+    /// librdkafka properties that make consumers of these brokers quick.
     #[must_use]
-    pub fn client_defaults(&self) -> &'static [(&'static str, &'static str)] {
-        &CLIENT_DEFAULTS
+    pub fn consumer_defaults(&self) -> &'static [(&'static str, &'static str)] {
+        &CONSUMER_DEFAULTS
     }
 }
 

@@ -5,12 +5,13 @@ use mainspring_secdist::{SecdistComponent, Secret};
 use serde::Deserialize;
 
 use crate::client::config::CommonConfig;
+use crate::client::state::Role;
 use crate::embedded::KafkaEmbeddedComponent;
 
 /// The key of secdist under which each Kafka component has its own.
 const SECDIST_SECTION: &str = "kafka_settings";
 
-/// Brokers, credentials and the properties that suit these brokers.
+/// Brokers, credentials and the properties that suit a client of these brokers.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     brokers: String,
@@ -39,16 +40,20 @@ impl Connection {
     }
 
     /// Finds the embedded cluster if the service has one, else asks secdist.
-    pub(crate) async fn find(config: &CommonConfig, cx: &ComponentContext) -> Result<Connection, LoadError> {
+    pub(crate) async fn find(
+        config: &CommonConfig,
+        role: Role,
+        cx: &ComponentContext,
+    ) -> Result<Connection, LoadError> {
         let embedded =
             cx.find_optional::<KafkaEmbeddedComponent>(KafkaEmbeddedComponent::DEFAULT_NAME).await?;
         if let Some(embedded) = embedded {
             let brokers = embedded.bootstrap_servers().to_owned();
-            return Ok(Connection {
-                brokers,
-                credentials: None,
-                defaults: embedded.client_defaults().to_vec(),
-            });
+            let defaults = match role {
+                Role::Producer => Vec::new(),
+                Role::Consumer => embedded.consumer_defaults().to_vec(),
+            };
+            return Ok(Connection { brokers, credentials: None, defaults });
         }
         let secdist = cx.find_default::<SecdistComponent>().await?;
         let key = config.secdist_key.as_deref().unwrap_or_else(|| cx.name());

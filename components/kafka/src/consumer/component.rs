@@ -76,7 +76,7 @@ impl Component for KafkaConsumerComponent {
     }
 
     async fn load(config: ConsumerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
-        let connection = Connection::find(&config.common, cx).await?;
+        let connection = Connection::find(&config.common, Role::Consumer, cx).await?;
         let processor = cx.task_processor(&config.task_processor)?;
         let callback_processor = cx.task_processor(&config.callback_task_processor)?;
         let client = ClientState::new(cx.name(), Role::Consumer, &config.common);

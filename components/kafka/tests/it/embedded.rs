@@ -28,6 +28,23 @@ fn a_producer_of_the_same_service_needs_no_secdist() {
 }
 
 #[test]
+fn its_clients_get_no_properties_that_librdkafka_warns_about() {
+    let list = ComponentList::minimal()
+        .append_default::<KafkaEmbeddedComponent>()
+        .append_default::<KafkaProducerComponent>()
+        .append_default::<KafkaConsumerComponent>();
+    let quiet = "security_protocol: PLAINTEXT\ndebug_info_log_level: none\n";
+    let service = TestService::new(list)
+        .with_component("kafka-producer", quiet)
+        .with_component("kafka-consumer", &format!("{quiet}group_id: g\ntopics: [orders]"))
+        .start();
+    let record = Record::to("orders").with_payload("paid");
+    service.block_on(support::producer(&service).send(record)).unwrap();
+    let log = service.log();
+    assert!(log.iter().all(|line| line != "Line of librdkafka's log"), "{log:#?}");
+}
+
+#[test]
 fn its_bounds_are_checked() {
     let check = |section: &str| {
         let list = ComponentList::minimal().append_default::<KafkaEmbeddedComponent>();
