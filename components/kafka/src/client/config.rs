@@ -16,7 +16,8 @@ const METADATA_AGE_MAX: HumanDuration = HumanDuration::from_millis(86_400_000);
 const STATISTICS_INTERVAL_MAX: HumanDuration = HumanDuration::from_millis(86_400_000);
 
 /// Parts of a property's name that say that its value is a secret.
-const SECRET_WORDS: [&str; 6] = ["password", "secret", "token", "jaas", "key.pem", "credential"];
+const SECRET_WORDS: [&str; 8] =
+    ["password", "passphrase", "secret", "token", "jaas", "key.pem", "credential", "oauthbearer.config"];
 
 /// Properties that decide how events reach us; the event loops rely on them.
 const RESERVED: [&str; 2] = ["log.queue", "delivery.report.only.error"];

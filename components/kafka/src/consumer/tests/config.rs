@@ -127,6 +127,27 @@ fn properties_that_the_consumer_relies_on_cannot_be_overridden() {
 }
 
 #[test]
+fn secrets_are_refused_as_custom_options() {
+    for name in [
+        "ssl.key.password",
+        "ssl.keystore.password",
+        "ssl.key.pem",
+        "sasl.password",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.assertion.private.key.pem",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+    ] {
+        let config = config(&format!("{REQUIRED}rd_kafka_custom_options: {{{name}: hunter2}}")).unwrap();
+        let service =
+            ServiceOutline::new(["main-task-processor", "consumer-task-processor"], ["kafka-consumer"]);
+        let violations = KafkaConsumerComponent::validate(&config, &service);
+        let messages: Vec<_> = violations.into_iter().map(|violation| violation.message).collect();
+        assert_eq!(messages, [format!("`{name}` looks like a secret; secrets belong to secdist")]);
+    }
+}
+
+#[test]
 fn choices_are_spelled_as_in_userver() {
     check(
         "auto_offset_reset: never",
