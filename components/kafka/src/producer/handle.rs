@@ -247,7 +247,7 @@ impl Inner {
         tokio::select! {
             biased;
             () = self.closing.cancelled() => {}
-            enqueued = timeout(self.delivery_timeout, self.space.until(attempt)) => {
+            enqueued = timeout(self.delivery_timeout, self.space.until(|| self.is_idle(), attempt)) => {
                 return enqueued.unwrap_or_else(|_elapsed| Err(self.refused(topic, partition, KafkaCode::QUEUE_FULL)));
             }
         }
@@ -289,8 +289,15 @@ impl Inner {
         loop {
             poll_fn(|cx| live.client.poll_events(cx, &mut sink)).await;
             self.space.freed();
+            if self.is_idle() {
+                self.space.emptied();
+            }
             self.served.notify_waiters();
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) == 0
     }
 
     fn on_event(
