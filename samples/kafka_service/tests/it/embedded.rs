@@ -37,6 +37,9 @@ fn record_of_the_readme_is_sent_consumed_and_counted() {
         || service.metrics().sum("kafka_service_consumed_messages_total", &[("topic", "test-topic-1")]);
     eventually("the count", count, |count| *count == 1.0);
     assert_eq!(consumed(&service.log()).len(), 1);
+    // One warning, that nothing is durable; whoever tries this first should not wonder about others.
+    let warnings: Vec<_> = service.log().into_iter().filter(|line| line.contains(" WARNING ")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("nothing it stores is durable"), "{warnings:#?}");
     let ended = service.stop();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
 }
