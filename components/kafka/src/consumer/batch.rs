@@ -13,7 +13,8 @@ use crate::consumer::error::CommitError;
 use crate::consumer::ledger::BatchEnd;
 use crate::consumer::message::Message;
 
-/// Commits that may wait for the consumer's task. It takes them as they come, so this many means that it is stuck.
+/// Commits that may wait for the consumer's task, and as many again for the coordinator's answer. The task takes them as
+/// they come, so this many means that it is stuck, or that somebody keeps committing while the coordinator is silent.
 pub(crate) const COMMITS_WAITING_MAX: usize = 1024;
 
 /// Messages that arrived together, in order within each partition.

@@ -1,7 +1,8 @@
 //! Commits on their way: one request at a time, later ones joined meanwhile.
 //!
 //! With one request in flight a retry inside librdkafka can never put an older offset over a newer one, and a consumer that
-//! commits each small batch sends no more requests than the coordinator answers.
+//! commits each small batch sends no more requests than the coordinator answers. Those who wait for an answer are bounded:
+//! a coordinator may keep them waiting for a minute.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use mainspring_kafka_ffi::{KafkaCode, KafkaError, TopicPartition};
 use tokio::time::Instant;
 
-use crate::consumer::batch::{Reply, answer_with};
+use crate::consumer::batch::{COMMITS_WAITING_MAX, Reply, answer_with};
 use crate::consumer::error::CommitError;
 use crate::consumer::ledger::{Admitted, Commit, Key};
 
@@ -50,12 +51,16 @@ pub(crate) struct Answer {
 }
 
 impl Commits {
-    /// Adds what somebody wants committed. What needs no request is answered at once.
+    /// Adds what somebody wants committed. What needs no request, and what is one too many, is answered at once.
     pub(crate) fn add(&mut self, Admitted { commits, refused }: Admitted, reply: Reply) {
         let partitions: Vec<_> = commits.keys().cloned().collect();
         let waiter = Waiter { reply, partitions, refused };
         if commits.is_empty() {
             return waiter.answer(&[]);
+        }
+        if !self.waiting.has_room() {
+            let limit = COMMITS_WAITING_MAX;
+            return answer_with(waiter.reply, Err(CommitError::QueueFull { limit }));
         }
         for (key, commit) in commits {
             let waiting = self.waiting.offsets.entry(key).or_insert_with(|| commit.clone());
@@ -104,7 +109,11 @@ impl Commits {
             let result = result_of(&key);
             (key, commit, result)
         });
-        Some(Answer { sent, offsets: offsets.collect(), waiters: request.waiters })
+        let offsets: Vec<_> = offsets.collect();
+        for (key, commit, _) in offsets.iter().filter(|(_, _, result)| result.is_ok()) {
+            self.waiting.never_below(key, commit);
+        }
+        Some(Answer { sent, offsets, waiters: request.waiters })
     }
 
     /// Takes back what was not sent yet for a partition that is not ours any more.
@@ -140,6 +149,25 @@ impl Answer {
 impl Request {
     fn is_empty(&self) -> bool {
         self.offsets.is_empty()
+    }
+
+    /// Whether one more may wait. Those who dropped their future do not count.
+    fn has_room(&mut self) -> bool {
+        if COMMITS_WAITING_MAX <= self.waiters.len() {
+            self.waiters.retain(|waiter| !waiter.reply.is_closed());
+        }
+        self.waiters.len() < COMMITS_WAITING_MAX
+    }
+
+    /// Raises an offset that somebody with an older batch asked for to the one committed meanwhile: sent as it is, it would
+    /// put the group back.
+    fn never_below(&mut self, key: &Key, committed: &Commit) {
+        if let Some(waiting) = self.offsets.get_mut(key)
+            && waiting.assignment == committed.assignment
+            && waiting.next < committed.next
+        {
+            *waiting = committed.clone();
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub enum CommitError {
         /// Kafka's or librdkafka's number for it.
         kafka_code: i32,
     },
-    /// Too many commits wait for the consumer already.
+    /// Too many commits wait for the consumer, or for the coordinator's answer, already.
     #[error("{limit} commits are waiting already")]
     QueueFull {
         /// How many may wait.

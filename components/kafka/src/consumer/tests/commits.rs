@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::Instant;
 
+use crate::consumer::batch::COMMITS_WAITING_MAX;
 use crate::consumer::commits::Commits;
 use crate::consumer::error::CommitError;
 use crate::consumer::ledger::{Admitted, Commit, Key};
@@ -65,6 +66,39 @@ fn requests_made_while_one_is_in_flight_are_joined_and_the_highest_offset_wins()
     answered(&mut commits, tag, &[]);
     assert_eq!((second.try_recv(), third.try_recv()), (Ok(Ok(())), Ok(Ok(()))));
     assert!(commits.is_idle());
+}
+
+#[test]
+fn an_offset_below_the_one_in_flight_does_not_put_the_group_back() {
+    let mut commits = Commits::default();
+    let mut newer = ask(&mut commits, &[(0, 20)]);
+    let (_, tag) = next(&mut commits).unwrap();
+    let mut older = ask(&mut commits, &[(0, 10), (1, 5)]);
+    answered(&mut commits, tag, &[]);
+    assert_eq!(newer.try_recv(), Ok(Ok(())));
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(0, 20), (1, 5)]);
+    answered(&mut commits, tag, &[]);
+    assert_eq!(older.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn so_many_wait_for_the_answer_and_no_more() {
+    let mut commits = Commits::default();
+    drop(ask(&mut commits, &[(0, 1)]));
+    let (_, tag) = next(&mut commits).unwrap();
+    let limit = COMMITS_WAITING_MAX as i64;
+    // Those who went away do not count.
+    (0..limit).for_each(|next| drop(ask(&mut commits, &[(0, next)])));
+    let mut waiting: Vec<_> = (0..limit).map(|next| ask(&mut commits, &[(0, next)])).collect();
+    let refused = ask(&mut commits, &[(0, limit)]).try_recv();
+    assert_eq!(refused, Ok(Err(CommitError::QueueFull { limit: COMMITS_WAITING_MAX })));
+
+    answered(&mut commits, tag, &[]);
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(0, limit - 1)], "what was refused is not committed");
+    answered(&mut commits, tag, &[]);
+    assert!(waiting.iter_mut().all(|answer| answer.try_recv() == Ok(Ok(()))));
 }
 
 #[test]
