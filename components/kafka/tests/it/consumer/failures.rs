@@ -1,10 +1,12 @@
 //! Callbacks that fail: the batch comes again, nothing is lost, nothing overtakes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mainspring_core::Health;
 use mainspring_kafka::{Batch, CommitError};
+use mainspring_kafka_ffi::KafkaCode;
 use tokio::sync::mpsc;
 
 use crate::consumer::support::{Journal, Kafka, until};
@@ -177,4 +179,72 @@ async fn batches_never_overlap_even_when_a_cancelled_callback_lingers() {
         .unwrap();
     until("calls", || calls.load(Ordering::SeqCst), |calls| 3 <= *calls).await;
     assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
+/// Kafka's number for the request.
+const HEARTBEAT: i16 = 12;
+const FENCED_INSTANCE_ID: KafkaCode = KafkaCode::from_raw(82);
+
+#[tokio::test]
+async fn a_client_that_fails_for_good_is_replaced_and_reading_goes_on() {
+    let kafka = Kafka::new(2);
+    kafka.fill(0..10).await;
+    let custom = "fetch.wait.max.ms: '10', session.timeout.ms: '2000', heartbeat.interval.ms: '100'";
+    let options = format!("group_instance_id: one\nrd_kafka_custom_options: {{{custom}}}");
+    let service = kafka.service(&options).await;
+    let (_scope, journal) = service.consume();
+    journal.reached(10).await;
+    until("commits", || service.metric("kafka_consumer_committed_offset", &[]), |sum| *sum == 10.0).await;
+
+    kafka.cluster.push_request_errors(HEARTBEAT, &[FENCED_INSTANCE_ID]);
+    let restarts = || service.metric("kafka_consumer_restarts", &[("reason", "fatal")]);
+    until("restart", restarts, |count| *count == 1.0).await;
+    kafka.fill(10..20).await;
+    journal.reached(20).await;
+    let offsets = journal.offsets();
+    assert!(offsets.values().all(|offsets| offsets.iter().copied().eq(0..10)), "exactly once: {offsets:?}");
+    until("health", || service.health(), |health| *health == Health::Ok).await;
+}
+
+#[tokio::test]
+async fn partitions_that_leave_while_their_batch_waits_to_come_again_come_to_the_other_member() {
+    let kafka = Kafka::new(2);
+    kafka.fill(0..2).await;
+    let first = kafka.service("max_batch_size: 2\nrestart_after_failure_delay: 2s").await;
+    let journal = Journal::default();
+    let noted = journal.clone();
+    let scope = first.scope();
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    scope
+        .start(move |batch: Batch| {
+            let fails = failing.load(Ordering::SeqCst);
+            if !fails {
+                noted.note(&batch);
+            }
+            async move {
+                if fails {
+                    Err("not today".to_owned())
+                } else {
+                    batch.commit().await.map_err(|error| error.to_string())
+                }
+            }
+        })
+        .unwrap();
+    until("failure", || first.state(), |state| state == "backoff").await;
+    fails.store(false, Ordering::SeqCst);
+    let second = kafka.service("").await;
+    let (_second_scope, second_journal) = second.consume();
+    second_journal.reached(1).await;
+    assert_eq!(first.state(), "backoff", "it gives partitions up without waiting for the delay");
+    journal.reached(1).await;
+    kafka.fill(2..6).await;
+    let both = || {
+        let mut numbers = [journal.numbers(), second_journal.numbers()].concat();
+        numbers.sort_unstable();
+        numbers
+    };
+    until("all messages", both, |numbers| 6 <= numbers.len()).await;
+    assert_eq!(both(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(journal.offsets().len() + second_journal.offsets().len(), 2, "each reads its own partition");
 }
