@@ -101,8 +101,8 @@ impl Commits {
             found?.error
         };
         let result_of = |key: &Key| match (code_of(key), result) {
-            (Some(code), _) => Err(CommitError::failed_with(code)),
-            (None, Err(error)) => Err(CommitError::failed(error)),
+            (Some(code), _) => Err(CommitError::failed(&key.0, key.1, code, code.description())),
+            (None, Err(error)) => Err(CommitError::failed(&key.0, key.1, error.code, error.text.clone())),
             (None, Ok(())) => Ok(()),
         };
         let offsets = request.offsets.into_iter().map(|(key, commit)| {

@@ -97,7 +97,7 @@ pub enum AutoOffsetReset {
     Latest,
     /// As `largest`.
     End,
-    /// Nowhere: the partition is not read, and an error is logged.
+    /// Nowhere: the partition is not read until it is assigned anew, and a warning is logged.
     Error,
 }
 

@@ -39,8 +39,12 @@ pub enum CommitError {
         partition: i32,
     },
     /// The group's coordinator refused, or could not be reached.
-    #[error("the commit failed: {message}")]
+    #[error("commit of `{topic}`[{partition}] failed: {message}")]
     Failed {
+        /// The topic.
+        topic: String,
+        /// The first such partition of the commit.
+        partition: i32,
         /// What librdkafka says about it.
         message: String,
         /// Kafka's or librdkafka's number for it.
@@ -58,12 +62,8 @@ pub enum CommitError {
 }
 
 impl CommitError {
-    pub(crate) fn failed(error: &ffi::KafkaError) -> CommitError {
-        CommitError::Failed { message: error.to_string(), kafka_code: error.code.as_raw() }
-    }
-
-    pub(crate) fn failed_with(code: ffi::KafkaCode) -> CommitError {
-        CommitError::Failed { message: code.description(), kafka_code: code.as_raw() }
+    pub(crate) fn failed(topic: &str, partition: i32, code: ffi::KafkaCode, message: String) -> CommitError {
+        CommitError::Failed { topic: topic.to_owned(), partition, message, kafka_code: code.as_raw() }
     }
 
     pub(crate) fn revoked(topic: &str, partition: i32) -> CommitError {

@@ -107,9 +107,11 @@ fn rebalance(status: &Status, settings: &Settings, event: &'static str, protocol
 }
 
 /// A revocation waited for its batch for as long as it may.
-pub(crate) fn handed_back_unfinished(status: &Status, waited: Duration) {
+pub(crate) fn handed_back_unfinished(status: &Status, partitions: &[TopicPartition], waited: Duration) {
+    let names = partitions.iter().map(|revoked| format!("{}[{}]", revoked.topic, revoked.partition));
     tracing::warn!(
         component = status.component(),
+        partitions = names.collect::<Vec<_>>().join(", "),
         waited_ms = waited.as_millis(),
         "Partitions are handed back before their batch is done; its messages may be processed twice"
     );
@@ -174,11 +176,18 @@ pub(crate) fn batch_failed(
         component = status.component(),
         group = settings.group,
         messages = ends.iter().map(|end| end.messages).sum::<usize>(),
+        batch = last_offsets(ends),
         reason = failure.name(),
         error = failure.text(),
         delay_ms = settings.restart_delay.as_millis(),
         "Batch failed; its messages are read again after a delay"
     );
+}
+
+/// Which messages a batch ends with, such as `orders[0]@41, orders[3]@7`.
+fn last_offsets(ends: &[BatchEnd]) -> String {
+    let ends = ends.iter().map(|end| format!("{}[{}]@{}", end.topic, end.partition, end.next - 1));
+    ends.collect::<Vec<_>>().join(", ")
 }
 
 fn common_topic(ends: &[BatchEnd]) -> &str {
@@ -188,18 +197,20 @@ fn common_topic(ends: &[BatchEnd]) -> &str {
     }
 }
 
-pub(crate) fn callback_is_slow(status: &Status, limit: Duration) {
+pub(crate) fn callback_is_slow(status: &Status, ends: &[BatchEnd], limit: Duration) {
     tracing::warn!(
         component = status.component(),
+        batch = last_offsets(ends),
         limit_ms = limit.as_millis(),
         "Callback has used half of `max_callback_duration`"
     );
 }
 
-pub(crate) fn callback_timed_out(status: &Status, limit: Duration) {
+pub(crate) fn callback_timed_out(status: &Status, ends: &[BatchEnd], limit: Duration) {
     status.set_overdue(true);
     tracing::error!(
         component = status.component(),
+        batch = last_offsets(ends),
         limit_ms = limit.as_millis(),
         "Callback outlasts `max_callback_duration`; it is cancelled"
     );
@@ -235,10 +246,15 @@ pub(crate) fn committed(status: &Status, settings: &Settings, answer: &Answer) {
     }
 }
 
-/// A commit came for partitions that are not ours any more.
+/// A commit came for a partition that is not ours any more, or for a batch that failed.
 pub(crate) fn commit_refused(status: &Status, topic: &str, partition: i32) {
     let component = status.component();
-    tracing::warn!(component, topic, partition, "Commit refused: the partition was taken back meanwhile");
+    tracing::warn!(
+        component,
+        topic,
+        partition,
+        "Commit refused: the partition was taken back, or the batch failed, meanwhile"
+    );
 }
 
 /// A commit came while there is no client.

@@ -197,11 +197,11 @@ impl<'run> Session<'run> {
             Phase::Processing(processing) if processing.began + limit <= now => {
                 processing.overdue = true;
                 processing.task.cancel();
-                events::callback_timed_out(&self.run.status, limit);
+                events::callback_timed_out(&self.run.status, &processing.ends, limit);
             }
             Phase::Processing(processing) if !processing.warned && processing.began + limit / 2 <= now => {
                 processing.warned = true;
-                events::callback_is_slow(&self.run.status, limit);
+                events::callback_is_slow(&self.run.status, &processing.ends, limit);
             }
             Phase::Backoff { until, .. } if *until <= now => self.roll_back(),
             Phase::Collecting | Phase::Processing(_) | Phase::Backoff { .. } => {}

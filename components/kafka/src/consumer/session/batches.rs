@@ -120,7 +120,7 @@ impl Session<'_> {
         let Phase::Backoff { failed, .. } = std::mem::replace(&mut self.phase, Phase::Collecting) else {
             return;
         };
-        self.run.status.enter(State::Running);
+        self.enter_state();
         let positions = self.run.status.ledger().rollback(&failed);
         if positions.is_empty() {
             return;

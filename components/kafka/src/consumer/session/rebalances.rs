@@ -34,9 +34,16 @@ impl Session<'_> {
         if let Some(since) = self.rebalancing_since.take() {
             self.run.status.metrics.rebalanced(since.elapsed());
         }
-        if !matches!(self.phase, Phase::Backoff { .. }) {
-            self.run.status.enter(State::Running);
+        self.enter_state();
+    }
+
+    /// Shows whether there is something to read; a delay after a failed batch is shown for as long as it lasts.
+    pub(super) fn enter_state(&self) {
+        if matches!(self.phase, Phase::Backoff { .. }) {
+            return;
         }
+        let has_partitions = self.run.status.ledger().counts().next().is_some();
+        self.run.status.enter(if has_partitions { State::Running } else { State::Joining });
     }
 
     pub(super) fn on_revoked(&mut self, partitions: Vec<TopicPartition>, lost: bool) {
@@ -67,7 +74,7 @@ impl Session<'_> {
             return;
         }
         if is_busy && since < until {
-            events::handed_back_unfinished(&self.run.status, since.elapsed());
+            events::handed_back_unfinished(&self.run.status, partitions, since.elapsed());
         }
         self.hand_back();
     }
@@ -83,11 +90,8 @@ impl Session<'_> {
         self.drop_foreign_messages();
         let ledger = self.run.status.ledger();
         self.commits.forget(|(topic, partition)| !ledger.owns(topic, *partition));
-        let is_idle = ledger.counts().next().is_none();
         drop(ledger);
-        if is_idle && !matches!(self.phase, Phase::Backoff { .. }) {
-            self.run.status.enter(State::Joining);
-        }
+        self.enter_state();
         let result = if is_everything {
             self.consumer.unassign()
         } else {

@@ -111,6 +111,7 @@ fn only_those_whose_partitions_failed_are_told_so() {
     assert_eq!(first.try_recv(), Ok(Ok(())));
     let error = second.try_recv().unwrap().unwrap_err();
     assert_eq!(error.kafka_code(), Some(29));
+    assert_eq!(error.to_string(), "commit of `t`[1] failed: Broker: Topic authorization failed");
 }
 
 #[test]
