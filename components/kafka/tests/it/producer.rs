@@ -228,7 +228,7 @@ fn a_stop_waits_for_what_is_in_flight() {
 
 #[test]
 fn a_stop_without_brokers_is_bounded_and_names_what_was_lost() {
-    let service = producing_to(NOWHERE, "delivery_timeout: 500ms\nqueue_buffering_max_messages: 4");
+    let service = producing_to(NOWHERE, "delivery_timeout: 2s\nqueue_buffering_max_messages: 4");
     let producer = producer(&service);
     let handle = service.handle().clone();
     let mut sent: Vec<_> =
@@ -318,7 +318,10 @@ fn a_wrong_custom_option_is_found_before_anything_starts() {
         .with_component("kafka-producer", section)
         .check()
         .unwrap_err();
-    expect![[r#"test.yaml:16:33: kafka-producer.rd_kafka_custom_options.linger.minutes: No such configuration property: "linger.minutes""#]].assert_eq(&problems.to_string());
+    let problems = problems.to_string();
+    // The line depends on what the test service puts before the section.
+    let (_file_and_line, problem) = problems.split_once(":33: ").expect("the value is in column 33");
+    expect![[r#"kafka-producer.rd_kafka_custom_options.linger.minutes: No such configuration property: "linger.minutes""#]].assert_eq(problem);
 }
 
 #[test]
