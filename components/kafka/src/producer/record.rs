@@ -60,7 +60,8 @@ impl Record {
         self
     }
 
-    /// The same with a time of its own, in whole milliseconds, instead of the time of sending.
+    /// The same with a time of its own, in whole milliseconds, instead of the time of sending. librdkafka takes the Unix
+    /// epoch itself as no time of its own.
     #[must_use]
     pub fn with_timestamp(mut self, timestamp: SystemTime) -> Record {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
