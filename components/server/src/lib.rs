@@ -61,6 +61,7 @@ mod options;
 
 mod body;
 mod events;
+mod linger;
 mod listener;
 mod methods;
 mod path;

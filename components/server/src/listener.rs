@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ListenerConfig;
 use crate::events::{ListenerEvents, show_in_userver_view};
+use crate::linger::Linger;
 use crate::options::ListenerKind;
 use crate::routes::RouteTable;
 
@@ -160,7 +160,7 @@ async fn accept(shared: Arc<Shared>, processor: TaskProcessor, listener: TcpList
         match accepted {
             Ok((stream, _peer)) => {
                 let closing = shared.closing.clone();
-                let serving = closing.run_until_cancelled_owned(serve(Arc::clone(&shared), stream));
+                let serving = closing.run_until_cancelled_owned(serve(Arc::clone(&shared), processor.clone(), stream));
                 let serving = shared.connections.track_future(async move {
                     let _cut_off = serving.await.is_none();
                     drop(permit);
@@ -177,14 +177,16 @@ async fn accept(shared: Arc<Shared>, processor: TaskProcessor, listener: TcpList
 
 /// Answers the requests of one connection until it closes or, when the listener drains, until the current one is
 /// answered.
-async fn serve(shared: Arc<Shared>, stream: TcpStream) {
+async fn serve(shared: Arc<Shared>, processor: TaskProcessor, stream: TcpStream) {
     let _open = shared.events.opened();
     // Answers are written whole; waiting for more would only delay them. A failure costs that delay alone.
     let _best_effort = stream.set_nodelay(true);
     let routes = Arc::clone(&shared.routes);
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+    let linger = Linger { cx: shared.cx.clone(), processor };
+    let service = service_fn(move |request| {
         let routes = Arc::clone(&routes);
-        async move { routes.answer(request.map(Body::new)).await }
+        let request = linger.over(request);
+        async move { routes.answer(request).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

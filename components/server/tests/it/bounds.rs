@@ -41,6 +41,26 @@ fn an_unannounced_body_that_is_too_large_is_refused_while_it_streams() {
 }
 
 #[test]
+fn a_client_that_sends_all_of_a_body_that_is_too_large_reads_the_answer_afterwards() {
+    let service = Running::start(&list(), &format!("{LISTENERS}{SMALL}"));
+    // More than the kernel's buffers hold, so that a server that stops reading resets the connection.
+    let body = "x".repeat(8 << 20);
+    for _ in 0..8 {
+        let reply = request(service.main(), "POST /greet", "", &body);
+        assert_eq!((reply.status, reply.text().as_str()), (413, TOO_LARGE));
+        assert_eq!(request(service.main(), "POST /nothing", "", &body).status, 404);
+    }
+}
+
+#[test]
+fn a_client_that_asks_before_it_sends_is_refused_without_being_told_to_continue() {
+    let service = Running::start(&list(), &format!("{LISTENERS}{SMALL}"));
+    let asks = "content-length: 1000000\r\nexpect: 100-continue\r\n";
+    let reply = request(service.main(), "POST /greet", asks, "");
+    assert_eq!((reply.status, reply.text().as_str()), (413, TOO_LARGE));
+}
+
+#[test]
 fn the_listener_sets_the_limit_of_handlers_that_set_none() {
     let listeners = "
         server:
