@@ -49,6 +49,8 @@ pub(crate) struct Broker {
     pub(crate) req_timeouts: u64,
     pub(crate) connects: u64,
     pub(crate) disconnects: u64,
+    /// Microseconds that records waited in the producer's queue.
+    pub(crate) int_latency: Window,
     /// Microseconds.
     pub(crate) rtt: Window,
     /// Milliseconds.
@@ -126,6 +128,7 @@ impl Statistics {
     pub(crate) fn follow(&mut self, previous: &Statistics) {
         for (name, broker) in &mut self.brokers {
             let Some(previous) = previous.brokers.get(name) else { continue };
+            broker.int_latency.follow(&previous.int_latency);
             broker.rtt.follow(&previous.rtt);
             broker.throttle.follow(&previous.throttle);
         }
@@ -140,10 +143,14 @@ impl Statistics {
         self.brokers.values().any(|broker| broker.state == "UP")
     }
 
+    /// The brokers themselves: ids below 0 belong to bootstrap addresses and to the coordinator's alias connection.
+    pub(crate) fn real_brokers(&self) -> impl Iterator<Item = &Broker> {
+        self.brokers.values().filter(|broker| 0 <= broker.nodeid)
+    }
+
     /// Writes the `kafka_client_*` families that have the label `broker`.
     pub(crate) fn collect_brokers(&self, component: &str, snapshot: &mut Snapshot) {
-        // Broker ids below 0 belong to bootstrap addresses and to the group coordinator's alias connection.
-        for broker in self.brokers.values().filter(|broker| 0 <= broker.nodeid) {
+        for broker in self.real_brokers() {
             let labels = [("component", component), ("broker", broker.name.as_str())];
             let up = broker.state == "UP";
             snapshot.gauge(&BROKER_UP, &labels, f64::from(u8::from(up)));
