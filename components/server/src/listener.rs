@@ -160,7 +160,8 @@ async fn accept(shared: Arc<Shared>, processor: TaskProcessor, listener: TcpList
         match accepted {
             Ok((stream, _peer)) => {
                 let closing = shared.closing.clone();
-                let serving = closing.run_until_cancelled_owned(serve(Arc::clone(&shared), processor.clone(), stream));
+                let serving =
+                    closing.run_until_cancelled_owned(serve(Arc::clone(&shared), processor.clone(), stream));
                 let serving = shared.connections.track_future(async move {
                     let _cut_off = serving.await.is_none();
                     drop(permit);

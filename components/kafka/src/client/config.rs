@@ -219,10 +219,12 @@ impl CommonConfig {
         [TypedOption::millis("statistics_interval", &["statistics.interval.ms"], self.statistics_interval)]
     }
 
-    /// librdkafka's configuration, in userver's order: common, security, custom, typed. The later one wins.
+    /// librdkafka's configuration, in userver's order: common, security, custom, typed. The later one wins. `defaults`
+    /// are properties and values that custom options may override.
     pub(crate) fn client_config(
         &self,
         connection: &Connection,
+        defaults: &[(&str, String)],
         typed: &[TypedOption],
     ) -> Result<ClientConfig, ConfigError> {
         let mut config = ClientConfig::new();
@@ -245,7 +247,9 @@ impl CommonConfig {
             config.set("sasl.username", &credentials.username)?;
             config.set("sasl.password", credentials.password.expose())?;
         }
-        for (name, value) in connection.defaults().iter().filter(|(name, _)| self.leaves_open(name)) {
+        let connection_defaults = connection.defaults().iter().copied();
+        let defaults = defaults.iter().map(|(name, value)| (*name, value.as_str()));
+        for (name, value) in connection_defaults.chain(defaults) {
             config.set(name, value)?;
         }
         for (name, value) in &self.rd_kafka_custom_options {
@@ -255,10 +259,6 @@ impl CommonConfig {
             config.set(option.properties[0], &option.value)?;
         }
         Ok(config)
-    }
-
-    fn leaves_open(&self, name: &str) -> bool {
-        !self.rd_kafka_custom_options.contains_key(name)
     }
 }
 

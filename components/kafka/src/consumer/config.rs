@@ -240,7 +240,7 @@ impl ConsumerConfig {
             self.group_instance_id.as_deref().map(|id| self.with_pod_name(id, world)).transpose()?;
         let mut typed = self.typed(&group, instance.as_deref());
         typed.extend(FORCED.map(|(names, value)| TypedOption::new("", names, value)));
-        let client = self.common.client_config(connection, &typed)?;
+        let client = self.common.client_config(connection, &[], &typed)?;
         Ok(Settings {
             component: component.to_owned(),
             group,

@@ -46,7 +46,7 @@ impl Component for KafkaProducerComponent {
     async fn load(config: ProducerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let processor = cx.task_processor(&config.task_processor)?;
         let connection = Connection::find(&config.common, Role::Producer, cx).await?;
-        let client = ffi::Producer::new(config.common.client_config(&connection, &config.typed())?)?;
+        let client = ffi::Producer::new(config.client_config(&connection)?)?;
         let protocol = config.common.security_protocol.as_str();
         events::started(cx.name(), connection.brokers(), protocol, &client.client_name());
 

@@ -2,14 +2,18 @@
 
 use mainspring_config::{HumanDuration, Violation};
 use mainspring_core::ServiceOutline;
+use mainspring_kafka_ffi::{ClientConfig, ConfigError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::client::{CommonConfig, TypedOption};
+use crate::client::{CommonConfig, Connection, TypedOption};
 
 const MILLIS_MAX: HumanDuration = HumanDuration::from_millis(2_147_483_647);
 const LINGER_MAX: HumanDuration = HumanDuration::from_millis(900_000);
 const BACKOFF_MAX: HumanDuration = HumanDuration::from_millis(300_000);
+
+/// librdkafka's own default.
+const TOPIC_PROPAGATION_MAX: HumanDuration = HumanDuration::from_secs(30);
 
 /// Options of [`KafkaProducerComponent`](crate::KafkaProducerComponent).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -135,6 +139,16 @@ impl ProducerConfig {
             violations.push(Violation::new("message_send_max_retries", message));
         }
         violations
+    }
+
+    /// What librdkafka is told.
+    ///
+    /// librdkafka gives a topic that no broker knows 30 s to become known; a record with a shorter deadline would fail
+    /// with a timeout, which does not say why. Half of the deadline leaves time for both.
+    pub(crate) fn client_config(&self, connection: &Connection) -> Result<ClientConfig, ConfigError> {
+        let propagation = (self.delivery_timeout.as_millis() / 2).min(TOPIC_PROPAGATION_MAX.as_millis());
+        let defaults = [("topic.metadata.propagation.max.ms", propagation.to_string())];
+        self.common.client_config(connection, &defaults, &self.typed())
     }
 
     /// What the keys above set.

@@ -33,8 +33,10 @@ static QUEUE_LIMIT_MESSAGES: Family =
     Family::gauge("kafka_producer_queue_limit_messages", "Most records that librdkafka's queue takes.");
 static QUEUE_LIMIT_BYTES: Family =
     Family::gauge("kafka_producer_queue_limit_bytes", "Most bytes that librdkafka's queue takes.");
-static QUEUE_TIME: Family =
-    Family::summary("kafka_producer_queue_time_seconds", "Time from accepting a record to sending its batch.");
+static QUEUE_TIME: Family = Family::summary(
+    "kafka_producer_queue_time_seconds",
+    "Time from accepting a record to sending its batch.",
+);
 static BATCH_MESSAGES: Family = Family::summary("kafka_producer_batch_messages", "Records in one batch.");
 static BATCH_BYTES: Family = Family::summary("kafka_producer_batch_size_bytes", "Size of one batch.");
 

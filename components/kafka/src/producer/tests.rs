@@ -24,7 +24,7 @@ fn start(brokers: &str, keys: &str) -> (Producer, Arc<Live>) {
     let source = Source::new("test.yaml", text);
     let root = mainspring_config::load(&source, &VarsOptions::default(), &FakeSurroundings::default());
     let config: ProducerConfig = root.unwrap().read().unwrap();
-    let rdkafka = config.common.client_config(&Connection::to(brokers), &config.typed()).unwrap();
+    let rdkafka = config.client_config(&Connection::to(brokers)).unwrap();
     let live = Arc::new(Live::new(ffi::Producer::new(rdkafka).unwrap()));
     let inner = Inner::new(
         Arc::clone(&live),

@@ -256,13 +256,14 @@ fn a_stop_without_brokers_is_bounded_and_names_what_was_lost() {
 fn a_stop_cut_short_still_answers_everybody() {
     let list = with_secdist(ComponentList::minimal()).append_default::<KafkaProducerComponent>();
     let service = with_brokers(TestService::new(list), NOWHERE, &["kafka-producer"])
-        .with_manager_key("component_stop_timeout: 50ms")
+        .with_manager_key("component_stop_timeout: 1s")
         .with_component("kafka-producer", "{security_protocol: PLAINTEXT, delivery_timeout: 60s}")
         .start();
     let producer = producer(&service);
     let logging = service.handle().logging().clone();
     let sent = producer.send_async(Record::to("orders").with_payload("paid"));
-    assert_eq!(service.stop().unfinished.len(), 1);
+    let unfinished = service.stop().unfinished;
+    assert_eq!(unfinished.len(), 1, "{unfinished:?}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answer = runtime.block_on(async { tokio::time::timeout(DEADLINE, sent).await });
     let error = answer.expect("it is answered").unwrap_err();

@@ -94,12 +94,7 @@ fn record_that_may_get_through_later_is_answered_with_429() {
 #[test]
 fn record_for_a_topic_that_does_not_exist_yet_gets_through_once_it_does() {
     let stage = Stage::on(shared());
-    // librdkafka gives a new topic 30 s to become known, and `delivery_timeout` would be over before.
-    let service = stage.start_with(&stage.config().with(
-        "            delivery_timeout: 10s\n",
-        "            delivery_timeout: 10s\n            \
-         rd_kafka_custom_options: {topic.metadata.propagation.max.ms: '500'}\n",
-    ));
+    let service = stage.start_with(&stage.config().with("delivery_timeout: 10s", "delivery_timeout: 3s"));
     let topic = unique_name("late");
     let body = request(&topic, "k", "p");
     assert_eq!(service.post("/produce", &body).brief(), (429, r#"{"error":"Retry later"}"#));

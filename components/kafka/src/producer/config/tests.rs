@@ -38,7 +38,7 @@ fn check_bounds(good: &[&str], bad: &[&str]) {
 #[test]
 fn defaults_are_those_of_userver() {
     let config = read("");
-    let rdkafka = config.common.client_config(&Connection::to("localhost:9092"), &config.typed()).unwrap();
+    let rdkafka = config.client_config(&Connection::to("localhost:9092")).unwrap();
     let set = [
         "bootstrap.servers",
         "client.id",
@@ -54,6 +54,7 @@ fn defaults_are_those_of_userver() {
         "retry.backoff.ms",
         "security.protocol",
         "statistics.interval.ms",
+        "topic.metadata.propagation.max.ms",
         "topic.metadata.refresh.interval.ms",
     ];
     let lines = set.map(|name| format!("{name} = {}\n", rdkafka.get(name).unwrap_or_default()));
@@ -72,6 +73,7 @@ fn defaults_are_those_of_userver() {
         retry.backoff.ms = 100
         security.protocol = plaintext
         statistics.interval.ms = 5000
+        topic.metadata.propagation.max.ms = 1500
         topic.metadata.refresh.interval.ms = 300000
     "#]];
     expected.assert_eq(&lines.concat());
@@ -157,7 +159,7 @@ fn custom_options_are_tried_one_by_one() {
 #[test]
 fn custom_options_win_over_common_ones() {
     let config = read("rd_kafka_custom_options: {client.id: mine, compression.codec: gzip}");
-    let rdkafka = config.common.client_config(&Connection::to("localhost:9092"), &config.typed()).unwrap();
+    let rdkafka = config.client_config(&Connection::to("localhost:9092")).unwrap();
     assert_eq!(rdkafka.get("client.id").as_deref(), Some("mine"));
     assert_eq!(rdkafka.get("compression.codec").as_deref(), Some("gzip"));
 }
