@@ -95,7 +95,7 @@ impl Lifecycle {
     ) -> Result<bool, ServiceError> {
         let limit: Duration = self.config.load_timeout.into();
         let period: Duration = self.config.load_report_interval.into();
-        let mut report = interval_at(began + period, period.max(Duration::from_millis(1)));
+        let mut report = interval_at(began + period, period);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

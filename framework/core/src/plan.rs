@@ -35,11 +35,11 @@ pub struct ManagerConfig {
     /// in the report. Duration; default `30s`.
     #[serde(default = "ManagerConfig::default_component_stop_timeout")]
     pub component_stop_timeout: HumanDuration,
-    /// Longest time for all components to load. Duration; default `10m`.
+    /// Longest time for all components to load. Duration, longer than `0s`; default `10m`.
     #[serde(default = "ManagerConfig::default_load_timeout")]
     pub load_timeout: HumanDuration,
-    /// How often the components that are still loading are named in the log, with what they wait for. Duration;
-    /// default `10s`.
+    /// How often the components that are still loading are named in the log, with what they wait for. Duration,
+    /// longer than `0s`; default `10s`.
     #[serde(default = "ManagerConfig::default_load_report_interval")]
     pub load_report_interval: HumanDuration,
 }
@@ -151,6 +151,13 @@ fn check_manager(manager: &ManagerConfig, section: &Section, problems: &mut Prob
             "default_task_processor",
             format!("unknown task processor `{default}`; declared: {declared}"),
         ));
+    }
+    for (key, duration) in
+        [("load_timeout", manager.load_timeout), ("load_report_interval", manager.load_report_interval)]
+    {
+        if duration.get().is_zero() {
+            problems.push(section.problem(key, "expected a duration longer than `0s`".to_owned()));
+        }
     }
     for (name, config) in &manager.task_processors {
         if let Some(thread_name) = config.thread_name.as_ref().filter(|name| name.len() > 15) {

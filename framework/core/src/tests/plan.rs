@@ -83,6 +83,17 @@ fn all_problems_of_all_components_are_reported_at_once() {
 }
 
 #[test]
+fn limits_of_loading_are_not_zero() {
+    check(
+        "        worker: {task_processor: main-task-processor, batch: 1, source: optional}\n        probe:\n",
+        "    load_timeout: 0s\n    load_report_interval: 0ms\n",
+        expect![[r#"
+            test.yaml:5:19: load_timeout: expected a duration longer than `0s`
+            test.yaml:6:27: load_report_interval: expected a duration longer than `0s`"#]],
+    );
+}
+
+#[test]
 fn a_registered_component_without_its_section_is_an_error() {
     check(
         "        worker: {task_processor: main-task-processor, batch: 1}\n",
