@@ -49,7 +49,8 @@ pub struct ManagerConfig {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TaskProcessorConfig {
-    /// Number of threads, at least 1. Blocking calls get threads of their own beside these.
+    /// Number of threads, from 1 to 1024. Blocking calls get threads of their own beside these.
+    #[schemars(range(min = 1, max = 1024))]
     pub worker_threads: NonZeroUsize,
     /// Name of the threads as the system shows it, at most 15 characters; default `<x>-worker` for
     /// `<x>-task-processor`.
@@ -160,10 +161,11 @@ fn check_manager(manager: &ManagerConfig, section: &Section, problems: &mut Prob
         }
     }
     for (name, config) in &manager.task_processors {
-        if let Some(thread_name) = config.thread_name.as_ref().filter(|name| name.len() > 15) {
+        let is_shown_whole = |name: &&String| name.len() <= 15 && !name.contains(char::is_control);
+        if let Some(thread_name) = config.thread_name.as_ref().filter(|name| !is_shown_whole(name)) {
             problems.push(section.problem(
                 &format!("task_processors.{name}.thread_name"),
-                format!("expected at most 15 characters, found `{thread_name}`"),
+                format!("expected at most 15 printable characters, found `{}`", thread_name.escape_debug()),
             ));
         }
     }

@@ -1,5 +1,7 @@
 //! The owner of the runtimes: starts every task processor and ends them in bounded time.
 
+use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ pub struct TaskProcessorSpec {
     pub name: String,
     /// Number of worker threads, at least 1.
     pub worker_threads: usize,
-    /// Name of its threads as the operating system shows it; at most 15 bytes survive.
+    /// Name of its threads as the operating system shows it; at most 15 bytes survive, and no zero byte.
     pub thread_name: String,
 }
 
@@ -54,7 +56,7 @@ pub enum EngineError {
         name: String,
         /// What the system said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -144,16 +146,21 @@ impl TaskProcessors {
     }
 }
 
-fn runtime(spec: &TaskProcessorSpec, dispatch: &Dispatch) -> std::io::Result<Runtime> {
+fn runtime(spec: &TaskProcessorSpec, dispatch: &Dispatch) -> io::Result<Runtime> {
     let dispatch = dispatch.clone();
-    Builder::new_multi_thread()
-        .worker_threads(spec.worker_threads)
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .thread_name(truncated(&spec.thread_name))
-        .on_thread_start(move || panics::enter_thread(&dispatch))
-        .on_thread_stop(panics::leave_thread)
-        .enable_all()
-        .build()
+    let build = || {
+        Builder::new_multi_thread()
+            .worker_threads(spec.worker_threads)
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_name(truncated(&spec.thread_name))
+            .on_thread_start(move || panics::enter_thread(&dispatch))
+            .on_thread_stop(panics::leave_thread)
+            .enable_all()
+            .build()
+    };
+    // tokio panics when the system refuses a thread.
+    let built = std::panic::catch_unwind(AssertUnwindSafe(build));
+    built.unwrap_or_else(|payload| Err(io::Error::other(panics::take(&*payload).0)))
 }
 
 fn default_thread_name(processor: &str) -> String {
@@ -164,7 +171,7 @@ fn default_thread_name(processor: &str) -> String {
 
 fn truncated(name: &str) -> String {
     let mut kept = String::new();
-    for character in name.chars() {
+    for character in name.chars().filter(|character| *character != '\0') {
         if kept.len() + character.len_utf8() > THREAD_NAME_BYTES_MAX {
             break;
         }

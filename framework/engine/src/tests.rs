@@ -26,12 +26,18 @@ fn a_task_yields_its_result_and_is_counted() {
 }
 
 #[test]
+fn threads_that_cannot_be_had_are_an_error() {
+    let refused = Engine::start([TaskProcessorSpec::new(MAIN, 0)], &Dispatch::none()).unwrap_err();
+    assert_eq!(refused.to_string(), "cannot start task processor `main-task-processor`");
+}
+
+#[test]
 fn a_task_runs_on_threads_of_its_processor() {
     let specs = [
         TaskProcessorSpec::new(MAIN, 1),
         TaskProcessorSpec::new("consumer-task-processor", 1),
         TaskProcessorSpec::new("a-rather-long-name-task-processor", 1),
-        TaskProcessorSpec::new("other", 1).with_thread_name("mine"),
+        TaskProcessorSpec::new("other", 1).with_thread_name("mi\0ne"),
     ];
     let engine = Engine::start(specs, &Dispatch::none()).unwrap();
     let name_in = |processor: &str| {

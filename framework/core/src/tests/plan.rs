@@ -161,13 +161,13 @@ fn task_processors_are_checked() {
 ";
     let problems = checked(&ComponentList::new(), text, Default::default()).unwrap_err();
     expect![[r#"
-test.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer of at least 1, found `0`"#]]
+        test.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0`"#]]
         .assert_eq(&problems.to_string());
     let text = text.replace("worker_threads: 0", "worker_threads: 1");
     let problems = checked(&ComponentList::new(), &text, Default::default()).unwrap_err();
     expect![[r#"
         test.yaml:2:29: default_task_processor: unknown task processor `main`; declared: `fs-task-processor`, `main-task-processor`, `ok-task-processor`
-        test.yaml:5:61: task_processors.fs-task-processor.thread_name: expected at most 15 characters, found `sixteen-letters-`"#]]
+        test.yaml:5:61: task_processors.fs-task-processor.thread_name: expected at most 15 printable characters, found `sixteen-letters-`"#]]
     .assert_eq(&problems.to_string());
 }
 
