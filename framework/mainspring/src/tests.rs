@@ -44,13 +44,13 @@ fn all_problems_are_printed_and_nothing_is_started() {
         &[],
         Exit::Config,
         expect![[r#"
-        DIR/config.yaml:2:1: missing key `default_task_processor` (The task processor that components load on, and that runs what names no other)
-        DIR/config.yaml:3:61: task_processors.main-task-processor.worker_threads: expected an integer of at least 1, found `0` (value of `$threads` from DIR/vars.yaml:1:10)
-        DIR/config.yaml:4:5: unknown key `defualt_task_processor`; did you mean `default_task_processor`?
-        DIR/config.yaml:6:9: logging: missing key `loggers` (Loggers by name)
-        DIR/config.yaml:6:19: logging: unknown key `logers`; did you mean `loggers`?
-        error: the configuration has 5 problems; nothing was started
-    "#]],
+            DIR/config.yaml:2:1: missing key `default_task_processor` (The task processor that components load on, and that runs what names no other)
+            DIR/config.yaml:3:61: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0` (value of `$threads` from DIR/vars.yaml:1:10)
+            DIR/config.yaml:4:5: unknown key `defualt_task_processor`; did you mean `default_task_processor`?
+            DIR/config.yaml:6:9: logging: missing key `loggers` (Loggers by name)
+            DIR/config.yaml:6:19: logging: unknown key `logers`; did you mean `loggers`?
+            error: the configuration has 5 problems; nothing was started
+        "#]],
     );
 }
 

@@ -22,7 +22,7 @@ fn every_problem_of_a_configuration_is_reported_with_its_place() {
         "worker_threads: 2",
         "worker_threads: 0",
         expect![[r#"
-            hello_service.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer of at least 1, found `0`
+            hello_service.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0`
             error: the configuration has 1 problem; nothing was started"#]],
     );
     check_wrong_config(
