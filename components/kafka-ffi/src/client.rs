@@ -200,6 +200,10 @@ unsafe impl Sync for TopicRef {}
 
 impl TopicRef {
     pub(crate) fn new(client: &Client, name: &str) -> Result<TopicRef, KafkaError> {
+        if name.is_empty() {
+            // librdkafka would take it, and let records time out.
+            return Err(KafkaError::from_code(KafkaCode::INVALID_ARG));
+        }
         let name = c_string(name)?;
         // SAFETY: the client is live, the name is copied, null asks for the default topic configuration.
         let raw = unsafe { sys::rd_kafka_topic_new(client.as_ptr(), name.as_ptr(), ptr::null_mut()) };

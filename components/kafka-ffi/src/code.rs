@@ -83,6 +83,17 @@ codes! {
     TOPIC_AUTHORIZATION_FAILED = 29;
 }
 
+/// Codes that librdkafka calls by other names than the protocol does.
+const RENAMED: [(c_int, &str); 7] = [
+    (2, "CORRUPT_MESSAGE"),
+    (3, "UNKNOWN_TOPIC_OR_PARTITION"),
+    (4, "INVALID_FETCH_SIZE"),
+    (6, "NOT_LEADER_OR_FOLLOWER"),
+    (10, "MESSAGE_TOO_LARGE"),
+    (11, "STALE_CONTROLLER_EPOCH"),
+    (17, "INVALID_TOPIC_EXCEPTION"),
+];
+
 impl KafkaCode {
     /// Wraps an integer.
     #[must_use]
@@ -110,12 +121,15 @@ impl KafkaCode {
         if self.is_ok() { Ok(()) } else { Err(self) }
     }
 
-    /// The name without the prefix `RD_KAFKA_RESP_ERR_`: `_MSG_TIMED_OUT`, `UNKNOWN_TOPIC_OR_PART`, or `ERR_n?` for a code
-    /// the library has no name for.
+    /// The name: the Kafka protocol's for a broker's code (`UNKNOWN_TOPIC_OR_PARTITION`), librdkafka's for its own
+    /// (`_MSG_TIMED_OUT`), or `ERR_n?` for a code the library has no name for.
     #[must_use]
     pub fn name(self) -> Cow<'static, str> {
         if !self.is_plausible() {
             return Cow::Owned(format!("ERR_{}?", self.0));
+        }
+        if let Some((_, name)) = RENAMED.iter().find(|(code, _)| *code == self.0) {
+            return Cow::Borrowed(name);
         }
         let name = sys::int::rd_kafka_err2name(self.0);
         // SAFETY: the function returns a static string or this thread's buffer, which lives until its next call here.

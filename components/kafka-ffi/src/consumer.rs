@@ -52,6 +52,9 @@ impl Teardown for Inner {
         drop(self.unassign());
         // Refused when closed already or failed fatally: then there is nothing to wait for.
         let closing = self.start_close().is_ok();
+        // Under the cooperative protocol it is refused until the close has begun, and a revocation that was taken but not
+        // answered comes again by no event.
+        drop(self.unassign());
         while closing && !self.is_closed() && Instant::now() < deadline {
             let event = self.events.wait_event(CLOSE_POLL_MS);
             if event.is_some_and(|event| event.kind() == sys::RD_KAFKA_EVENT_REBALANCE) {
@@ -224,7 +227,8 @@ impl Consumer {
                 let lost = unsafe { sys::rd_kafka_assignment_lost(self.rk()) } != 0;
                 ConsumerEvent::Revoke { partitions: event.partitions(), lost }
             }
-            _ => ConsumerEvent::Error(event.error()),
+            // Not `event.error()`: librdkafka allocates no room for an error in a rebalance event.
+            code => ConsumerEvent::Error(KafkaError::from_code(code)),
         }
     }
 

@@ -51,6 +51,12 @@ impl Topic {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The name, to be kept without copying it.
+    #[must_use]
+    pub fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
 }
 
 impl fmt::Debug for Topic {
@@ -93,7 +99,6 @@ pub enum ProducerEvent<'a> {
 }
 
 /// The fate of one record, borrowed from librdkafka, so that counting needs no second pass.
-#[derive(Debug)]
 pub struct DeliveryReport<'a> {
     /// The topic.
     pub topic: &'a str,
@@ -109,6 +114,20 @@ pub struct DeliveryReport<'a> {
     pub key_len: usize,
 }
 
+impl fmt::Debug for DeliveryReport<'_> {
+    /// What became of it; never what it says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryReport")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .field("result", &self.result)
+            .field("latency", &self.latency)
+            .field("key_len", &self.key_len)
+            .field("payload_len", &self.payload.map(<[u8]>::len))
+            .finish()
+    }
+}
+
 /// What is torn down, in this order: all of it refers to the client.
 struct Inner {
     topics: RwLock<HashMap<String, Topic>>,
@@ -119,8 +138,9 @@ struct Inner {
 impl Teardown for Inner {
     /// Purges and drains, so that every record goes back to its owner and every delivery resolves.
     fn teardown(self) {
-        purge(&self.client);
         while out_queue_len(&self.client) > 0 {
+            // Each time anew: what is on its way between two of librdkafka's queues escapes a purge.
+            purge(&self.client);
             let Some(event) = self.queue.wait_event(100) else { continue };
             if event.kind() == sys::RD_KAFKA_EVENT_DR {
                 serve_reports(&event, &mut |_| ());
@@ -226,6 +246,17 @@ impl Producer {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         out_queue_len(&self.inner.client)
+    }
+
+    /// Has everything sent at once, whatever `linger.ms` says, and waits until every record is reported and its event
+    /// served by the task that calls [`Producer::poll_events`]. Blocks: call it on a blocking thread.
+    ///
+    /// # Errors
+    /// [`KafkaCode::TIMED_OUT`] when records are left after `limit`.
+    pub fn flush_blocking(&self, limit: Duration) -> Result<(), KafkaError> {
+        let limit_ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the client is live.
+        KafkaError::check(unsafe { sys::int::rd_kafka_flush(self.inner.client.as_ptr(), limit_ms) })
     }
 
     /// Gives up on every record not yet acknowledged: their deliveries fail with [`KafkaCode::PURGE_QUEUE`] or

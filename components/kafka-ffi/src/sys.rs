@@ -50,6 +50,7 @@ pub(crate) mod int {
         ) -> Code;
         pub(crate) fn rd_kafka_set_log_queue(rk: *mut rd_kafka_t, queue: *mut rd_kafka_queue_t) -> Code;
         pub(crate) fn rd_kafka_poll_set_consumer(rk: *mut rd_kafka_t) -> Code;
+        pub(crate) fn rd_kafka_flush(rk: *mut rd_kafka_t, timeout_ms: c_int) -> Code;
         pub(crate) fn rd_kafka_purge(rk: *mut rd_kafka_t, flags: c_int) -> Code;
         pub(crate) fn rd_kafka_metadata(
             rk: *mut rd_kafka_t,

@@ -29,7 +29,7 @@ fn check_name(code: i32, name: &str) {
 #[test]
 fn codes_are_named_without_the_prefix() {
     check_name(0, "NO_ERROR");
-    check_name(3, "UNKNOWN_TOPIC_OR_PART");
+    check_name(3, "UNKNOWN_TOPIC_OR_PARTITION");
     check_name(-192, "_MSG_TIMED_OUT");
 }
 
@@ -67,8 +67,8 @@ fn constants_have_the_numbers_of_the_header() {
         (KafkaCode::PURGE_INFLIGHT, "_PURGE_INFLIGHT"),
         (KafkaCode::FATAL, "_FATAL"),
         (KafkaCode::MAX_POLL_EXCEEDED, "_MAX_POLL_EXCEEDED"),
-        (KafkaCode::UNKNOWN_TOPIC_OR_PART, "UNKNOWN_TOPIC_OR_PART"),
-        (KafkaCode::MSG_SIZE_TOO_LARGE, "MSG_SIZE_TOO_LARGE"),
+        (KafkaCode::UNKNOWN_TOPIC_OR_PART, "UNKNOWN_TOPIC_OR_PARTITION"),
+        (KafkaCode::MSG_SIZE_TOO_LARGE, "MESSAGE_TOO_LARGE"),
         (KafkaCode::ILLEGAL_GENERATION, "ILLEGAL_GENERATION"),
         (KafkaCode::UNKNOWN_MEMBER_ID, "UNKNOWN_MEMBER_ID"),
         (KafkaCode::REBALANCE_IN_PROGRESS, "REBALANCE_IN_PROGRESS"),

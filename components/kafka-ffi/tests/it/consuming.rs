@@ -13,9 +13,17 @@ use crate::support::{
 };
 
 const KIP_848: &[(&str, &str)] = &[("group.protocol", "consumer")];
-const EAGER: &[(&str, &str)] = &[("partition.assignment.strategy", "range"), ("session.timeout.ms", "2000")];
-const COOPERATIVE: &[(&str, &str)] =
-    &[("partition.assignment.strategy", "cooperative-sticky"), ("session.timeout.ms", "2000")];
+// The mock cluster begins a rebalance one second before the session of a member that has not joined would end.
+const EAGER: &[(&str, &str)] = &[
+    ("partition.assignment.strategy", "range"),
+    ("session.timeout.ms", "6000"),
+    ("heartbeat.interval.ms", "100"),
+];
+const COOPERATIVE: &[(&str, &str)] = &[
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("session.timeout.ms", "6000"),
+    ("heartbeat.interval.ms", "100"),
+];
 
 async fn check_all_is_read(protocol: &[(&str, &str)], answered: RebalanceProtocol) {
     let cluster = cluster("t", 4);

@@ -127,12 +127,15 @@ async fn a_record_past_the_size_limit_is_refused_at_once() {
 async fn a_partition_that_does_not_exist_fails_the_record() {
     let cluster = cluster("t", 1);
     let producer = producer(&cluster, &[]);
-    let failed = deliver(&producer, "t", Record::new("a").with_partition(7)).await.unwrap_err();
-    assert_eq!(failed.code, KafkaCode::UNKNOWN_PARTITION);
-
-    // Now that the partitions are known, it is refused at once.
     let topic = producer.topic("t").unwrap();
-    let refused = producer.send(&topic, failed.record).unwrap_err();
+    let nowhere = Record::new("a").with_partition(7);
+    // Refused at once when the partitions are known, and by a report when they become known meanwhile.
+    if let Ok(delivery) = producer.send(&topic, nowhere.clone()) {
+        let failed = serving(&producer, &mut |_| (), delivery).await.unwrap_err();
+        assert_eq!(failed.code, KafkaCode::UNKNOWN_PARTITION);
+    }
+    deliver(&producer, "t", Record::new("a").with_partition(0)).await.unwrap();
+    let refused = producer.send(&topic, nowhere).unwrap_err();
     assert_eq!(refused.code, KafkaCode::UNKNOWN_PARTITION);
 }
 

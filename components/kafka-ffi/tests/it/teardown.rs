@@ -80,6 +80,41 @@ async fn a_consumer_destroyed_with_an_unanswered_rebalance_ends_as_well() {
     within("the end", consumer.destroy()).await;
 }
 
+/// Takes a revocation of everything and leaves it unanswered.
+async fn check_ends_with_an_unanswered_revocation(protocol: &[(&str, &str)]) {
+    let cluster = cluster("t", 2);
+    fill(&cluster, "t", 2, 0..10).await;
+    let consumer = consumer(&cluster, "g", protocol);
+    consumer.subscribe(&["t"]).unwrap();
+    drop(read(&consumer, 10).await);
+    consumer.unsubscribe().unwrap();
+    let revoked = std::future::poll_fn(|cx| {
+        let event = std::task::ready!(consumer.poll_event(cx));
+        if matches!(event, ConsumerEvent::Revoke { .. }) {
+            return std::task::Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    });
+    within("the revocation", revoked).await;
+    within("the end", consumer.destroy()).await;
+}
+
+#[tokio::test]
+async fn a_consumer_destroyed_with_an_unanswered_revocation_ends_under_the_new_protocol() {
+    check_ends_with_an_unanswered_revocation(KIP_848).await;
+}
+
+#[tokio::test]
+async fn a_consumer_destroyed_with_an_unanswered_revocation_ends_under_the_cooperative_protocol() {
+    check_ends_with_an_unanswered_revocation(&[
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        ("session.timeout.ms", "6000"),
+        ("heartbeat.interval.ms", "100"),
+    ])
+    .await;
+}
+
 #[tokio::test]
 async fn a_consumer_without_a_broker_closes_and_ends() {
     let mut config = config(&cluster("t", 1), &[("group.id", "g")]);
