@@ -3,6 +3,7 @@
 use std::any::type_name;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mainspring_config::Surroundings;
 use mainspring_engine::{Task, TaskProcessor};
@@ -140,6 +141,12 @@ impl ComponentContext {
     #[must_use]
     pub fn surroundings(&self) -> Arc<dyn Surroundings + Send + Sync> {
         Arc::clone(&self.registry.surroundings)
+    }
+
+    /// How long each step of this component's stop may take before it is cut short.
+    #[must_use]
+    pub fn component_stop_timeout(&self) -> Duration {
+        self.registry.component_stop_timeout
     }
 
     /// The service itself: its phase, its health, and the way to stop it.

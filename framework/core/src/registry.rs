@@ -28,6 +28,7 @@ pub(crate) struct Registry {
     pub(crate) logging: Logging,
     pub(crate) surroundings: Arc<dyn Surroundings + Send + Sync>,
     pub(crate) service: ServiceHandle,
+    pub(crate) component_stop_timeout: Duration,
     index: HashMap<String, usize>,
     declared: BTreeSet<String>,
     disabled: BTreeSet<String>,
@@ -74,6 +75,7 @@ pub(crate) struct Parts {
     pub(crate) logging: Logging,
     pub(crate) surroundings: Arc<dyn Surroundings + Send + Sync>,
     pub(crate) service: ServiceHandle,
+    pub(crate) component_stop_timeout: Duration,
 }
 
 impl Registry {
@@ -89,6 +91,7 @@ impl Registry {
             logging: parts.logging,
             surroundings: parts.surroundings,
             service: parts.service,
+            component_stop_timeout: parts.component_stop_timeout,
             index,
             declared: parts.declared,
             disabled: parts.disabled,

@@ -144,6 +144,7 @@ impl Service {
             logging: handle.logging().clone(),
             surroundings: options.surroundings,
             service: handle.clone(),
+            component_stop_timeout: plan.manager.component_stop_timeout.get(),
         }));
         handle.attach(&registry);
         let _engine_metrics = handle.metrics().register(Arc::new(TaskProcessorsCollector::new(processors)));
