@@ -5,7 +5,7 @@
 //!
 //! | Rule | Where |
 //! |---|---|
-//! | a full queue makes senders wait in order, for `delivery_timeout` at most | [`space`] |
+//! | a full queue makes senders wait in order, for `delivery_timeout` at most | [`line`] |
 //! | every future resolves, at the latest when the producer stops | [`handle`] |
 //! | an error says whether to try again | [`error`] |
 //!
@@ -21,8 +21,8 @@ mod send;
 mod error;
 
 mod events;
+mod line;
 mod metrics;
-mod space;
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use mainspring_config::{HumanDuration, Violation};
+use mainspring_core::{Component, ServiceOutline};
 use mainspring_kafka_ffi::{self as ffi, ClientConfig, ConfigError};
 use mainspring_logging::Level;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::client::connection::Connection;
+use crate::embedded::KafkaEmbeddedComponent;
 
 /// Where librdkafka's metadata intervals end.
 const METADATA_INTERVAL_MAX: HumanDuration = HumanDuration::from_millis(3_600_000);
@@ -19,8 +21,9 @@ const STATISTICS_INTERVAL_MAX: HumanDuration = HumanDuration::from_millis(86_400
 const SECRET_WORDS: [&str; 8] =
     ["password", "passphrase", "secret", "token", "jaas", "key.pem", "credential", "oauthbearer.config"];
 
-/// Properties that decide how events reach us; the event loops rely on them.
-const RESERVED: [&str; 2] = ["log.queue", "delivery.report.only.error"];
+/// Properties that our code relies on: the first two decide how events reach us, and without calls that there are none of
+/// yet a transactional producer refuses every record.
+const RESERVED: [&str; 3] = ["log.queue", "delivery.report.only.error", "transactional.id"];
 
 /// Options of every Kafka client.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -170,6 +173,18 @@ impl CommonConfig {
         violations
     }
 
+    /// Complains of a protocol that the brokers inside the process do not speak.
+    pub(crate) fn check_embedded(&self, service: &ServiceOutline) -> Option<Violation> {
+        let name = KafkaEmbeddedComponent::DEFAULT_NAME;
+        let is_embedded = service.check_component("", name).is_none();
+        (is_embedded && self.security_protocol != SecurityProtocol::Plaintext).then(|| {
+            let found = self.security_protocol.as_str();
+            let message =
+                format!("must be `PLAINTEXT` with the brokers of `{name}` in this service, found `{found}`");
+            Violation::new("security_protocol", message)
+        })
+    }
+
     fn check_security(&self, violations: &mut Vec<Violation>) {
         let protocol = self.security_protocol;
         let mut required = |key: &str, missing: bool| {
@@ -244,7 +259,7 @@ impl CommonConfig {
             config.set("sasl.mechanisms", mechanism.as_str())?;
         }
         if let Some(credentials) = connection.credentials() {
-            config.set("sasl.username", &credentials.username)?;
+            config.set("sasl.username", credentials.username.expose())?;
             config.set("sasl.password", credentials.password.expose())?;
         }
         let connection_defaults = connection.defaults().iter().copied();

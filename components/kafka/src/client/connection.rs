@@ -19,10 +19,10 @@ pub(crate) struct Connection {
     defaults: Vec<(&'static str, &'static str)>,
 }
 
-/// Who we are to the brokers.
+/// Who we are to the brokers; the name is nobody else's business either.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Credentials {
-    pub(crate) username: String,
+    pub(crate) username: Secret,
     pub(crate) password: Secret,
 }
 

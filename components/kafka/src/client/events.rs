@@ -20,11 +20,16 @@ macro_rules! log_at {
 }
 pub(crate) use log_at;
 
+/// Lines about what comes as an event as well, and is logged as that: a broker connection or the client failing, a member
+/// that does not poll.
+const ALSO_EVENTS: [&str; 3] = ["FAIL", "FATAL", "MAXPOLL"];
+
 /// A line of librdkafka's own log.
 pub(crate) fn library_line(component: &str, line: &LogLine, debug_info_level: Level) {
     let LogLine { facility, text, .. } = line;
     // Syslog levels: 0 emergency to 3 error, 4 warning, 5 notice, 6 information, 7 debug.
     let level = match line.level {
+        _ if ALSO_EVENTS.contains(&facility.as_str()) => debug_info_level,
         ..=3 => Level::Error,
         4 => Level::Warning,
         _ => debug_info_level,
@@ -32,9 +37,14 @@ pub(crate) fn library_line(component: &str, line: &LogLine, debug_info_level: Le
     log_at!(level, component, %facility, line = %text, "Line of librdkafka's log");
 }
 
-/// Brokers were reachable and one, or all, no longer are.
-pub(crate) fn connection_lost(component: &str, error: &KafkaError) {
-    tracing::warn!(component, code = %error.code, error = %error.text, "Connection to brokers is failing");
+/// The connection to a broker has failed, for the first time since it was up.
+pub(crate) fn connection_lost(component: &str, broker: &str, error: &KafkaError) {
+    tracing::warn!(component, broker, code = %error.code, error = %error.text, "Connection to a broker is failing");
+}
+
+/// The connection to a broker is up again.
+pub(crate) fn connection_restored(component: &str, broker: &str) {
+    tracing::info!(component, broker, "Connection to a broker works again");
 }
 
 /// No broker can be reached.
@@ -42,8 +52,8 @@ pub(crate) fn all_brokers_down(component: &str, error: &KafkaError) {
     tracing::error!(component, code = %error.code, error = %error.text, "All brokers are down");
 }
 
-/// A broker answered after trouble.
-pub(crate) fn connection_restored(component: &str) {
+/// A broker answered after all had been down.
+pub(crate) fn brokers_answer_again(component: &str) {
     tracing::info!(component, "Brokers answer again");
 }
 

@@ -1,15 +1,16 @@
 //! The state of one client as its events tell it, for probes and metrics.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mainspring_core::Health;
 use mainspring_kafka_ffi::{self as ffi, KafkaCode, KafkaError, LogLine};
-use mainspring_metrics::{Family, Snapshot, UserverView};
+use mainspring_metrics::{Family, LABEL_OTHER, Snapshot, UserverView};
 
 use crate::client::config::CommonConfig;
 use crate::client::events;
-use crate::client::statistics::Statistics;
+use crate::client::statistics::{Broker, Statistics};
 
 static INFO: Family = Family::info("kafka_client", "Kafka clients and the library they use.");
 static CONNECTION_ERRORS: Family =
@@ -45,10 +46,15 @@ impl Role {
     }
 }
 
-/// Connection states; the number orders them from good to bad.
-const ANSWERING: u8 = 0;
-const FAILING: u8 = 1;
-const ALL_DOWN: u8 = 2;
+/// Brokers whose troubles are told apart; those past it share the series of [`LABEL_OTHER`].
+const BROKERS_MAX: usize = 256;
+
+/// The troubles with single brokers, by the names that librdkafka gives them.
+#[derive(Debug, Default)]
+struct Troubles {
+    failing: BTreeSet<String>,
+    errors: BTreeMap<String, u64>,
+}
 
 /// Collects what a client says of itself. Shared by its event loop, its component and the metrics.
 #[derive(Debug)]
@@ -57,8 +63,9 @@ pub(crate) struct ClientState {
     role: Role,
     client_id: String,
     debug_info_level: mainspring_logging::Level,
-    connection: AtomicU8,
+    all_down: AtomicBool,
     connection_errors: AtomicU64,
+    troubles: Mutex<Troubles>,
     fatal: Mutex<Option<KafkaError>>,
     cluster_id: OnceLock<String>,
     statistics: Mutex<Arc<Statistics>>,
@@ -71,8 +78,9 @@ impl ClientState {
             role,
             client_id: config.client_id.clone(),
             debug_info_level: config.debug_info_log_level,
-            connection: AtomicU8::new(ANSWERING),
+            all_down: AtomicBool::new(false),
             connection_errors: AtomicU64::new(0),
+            troubles: Mutex::default(),
             fatal: Mutex::new(None),
             cluster_id: OnceLock::new(),
             statistics: Mutex::default(),
@@ -94,13 +102,14 @@ impl ClientState {
             }
         } else if error.code == KafkaCode::ALL_BROKERS_DOWN {
             self.connection_errors.fetch_add(1, Ordering::Relaxed);
-            if self.connection.swap(ALL_DOWN, Ordering::Relaxed) != ALL_DOWN {
+            if !self.all_down.swap(true, Ordering::Relaxed) {
                 events::all_brokers_down(&self.component, error);
             }
         } else if is_connection_error(error.code) {
             self.connection_errors.fetch_add(1, Ordering::Relaxed);
-            if self.connection.fetch_max(FAILING, Ordering::Relaxed) == ANSWERING {
-                events::connection_lost(&self.component, error);
+            let broker = broker_of(&error.text);
+            if self.troubles().begin(broker) {
+                events::connection_lost(&self.component, broker, error);
             }
         } else {
             events::other_error(&self.component, error);
@@ -119,6 +128,9 @@ impl ClientState {
                 if statistics.has_broker_up() {
                     self.on_answer();
                 }
+                for broker in self.troubles().end(&statistics) {
+                    events::connection_restored(&self.component, &broker);
+                }
                 let mut current = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
                 statistics.follow(&current);
                 *current = Arc::new(statistics);
@@ -129,10 +141,8 @@ impl ClientState {
 
     /// A broker answered: a record was acknowledged or received. Costs one load unless something was wrong.
     pub(crate) fn on_answer(&self) {
-        if self.connection.load(Ordering::Relaxed) != ANSWERING
-            && self.connection.swap(ANSWERING, Ordering::Relaxed) != ANSWERING
-        {
-            events::connection_restored(&self.component);
+        if self.all_down.load(Ordering::Relaxed) && self.all_down.swap(false, Ordering::Relaxed) {
+            events::brokers_answer_again(&self.component);
         }
     }
 
@@ -152,10 +162,16 @@ impl ClientState {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Forgets everything about a client that was replaced by another one.
-    pub(crate) fn on_recreated(&self) {
+    /// Forgets everything about a client that is gone.
+    pub(crate) fn on_client_gone(&self) {
         *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        self.all_down.store(false, Ordering::Relaxed);
+        self.troubles().failing.clear();
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How the client is.
@@ -163,19 +179,24 @@ impl ClientState {
         if let Some(error) = self.fatal_error() {
             return Health::fatal(format!("the client failed for good: {error}"));
         }
-        match self.connection.load(Ordering::Relaxed) {
-            ALL_DOWN => Health::fallback("no broker can be reached"),
-            _ => Health::Ok,
+        if self.all_down.load(Ordering::Relaxed) {
+            return Health::fallback("no broker can be reached");
         }
+        Health::Ok
     }
 
     /// Writes the families of both kinds of client.
     pub(crate) fn collect(&self, snapshot: &mut Snapshot) {
         let component = ("component", &*self.component);
-        let down = self.connection.load(Ordering::Relaxed) == ALL_DOWN;
+        let down = self.all_down.load(Ordering::Relaxed);
         snapshot.gauge(&ALL_BROKERS_DOWN, &[component], f64::from(u8::from(down)));
-        let errors = self.connection_errors.load(Ordering::Relaxed);
-        snapshot.counter(&CONNECTION_ERRORS, &[component], errors);
+        let statistics = self.statistics();
+        let mut errors: BTreeMap<_, u64> =
+            statistics.real_brokers().map(|broker| (broker.name.clone(), 0)).collect();
+        errors.extend(self.troubles().errors.clone());
+        for (broker, errors) in errors {
+            snapshot.counter(&CONNECTION_ERRORS, &[component, ("broker", &broker)], errors);
+        }
         let version = ffi::version();
         let labels = [
             component,
@@ -185,7 +206,7 @@ impl ClientState {
             ("role", self.role.as_str()),
         ];
         snapshot.info(&INFO, &labels);
-        self.statistics().collect_brokers(&self.component, snapshot);
+        statistics.collect_brokers(&self.component, snapshot);
     }
 
     /// Writes userver's view of the same.
@@ -193,6 +214,30 @@ impl ClientState {
         let path = format!("{}.connections_error", self.role.userver_prefix());
         let errors = self.connection_errors.load(Ordering::Relaxed);
         view.rate(&path, &[("component_name", &self.component)], errors);
+    }
+}
+
+impl Troubles {
+    /// Counts an error of a broker; `true` when it begins a trouble.
+    fn begin(&mut self, broker: &str) -> bool {
+        let is_known = self.errors.contains_key(broker);
+        let broker = if is_known || self.errors.len() < BROKERS_MAX { broker } else { LABEL_OTHER };
+        *self.errors.entry(broker.to_owned()).or_default() += 1;
+        self.failing.insert(broker.to_owned())
+    }
+
+    /// The brokers that are up again, or that are no brokers any more.
+    fn end(&mut self, statistics: &Statistics) -> Vec<String> {
+        let is_over = |name: &String| statistics.brokers.get(name).is_none_or(Broker::is_up);
+        self.failing.extract_if(.., is_over).collect()
+    }
+}
+
+/// The broker that an error is about: librdkafka's texts begin with its name. Empty when this one does not.
+fn broker_of(text: &str) -> &str {
+    match text.split_once(": ") {
+        Some((name, _)) if name.contains('/') && !name.contains(' ') => name,
+        _ => "",
     }
 }
 

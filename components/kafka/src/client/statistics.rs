@@ -119,6 +119,12 @@ impl Window {
     }
 }
 
+impl Broker {
+    pub(crate) fn is_up(&self) -> bool {
+        self.state == "UP"
+    }
+}
+
 impl Statistics {
     pub(crate) fn parse(json: &str) -> Result<Statistics, serde_json::Error> {
         serde_json::from_str(json)
@@ -140,7 +146,7 @@ impl Statistics {
     }
 
     pub(crate) fn has_broker_up(&self) -> bool {
-        self.brokers.values().any(|broker| broker.state == "UP")
+        self.brokers.values().any(Broker::is_up)
     }
 
     /// The brokers themselves: ids below 0 belong to bootstrap addresses and to the coordinator's alias connection.
@@ -152,8 +158,7 @@ impl Statistics {
     pub(crate) fn collect_brokers(&self, component: &str, snapshot: &mut Snapshot) {
         for broker in self.real_brokers() {
             let labels = [("component", component), ("broker", broker.name.as_str())];
-            let up = broker.state == "UP";
-            snapshot.gauge(&BROKER_UP, &labels, f64::from(u8::from(up)));
+            snapshot.gauge(&BROKER_UP, &labels, f64::from(u8::from(broker.is_up())));
             for (family, value) in [
                 (&CONNECTS, broker.connects),
                 (&DISCONNECTS, broker.disconnects),

@@ -155,6 +155,7 @@ impl ConsumerConfig {
         violations.extend(service.check_task_processor("task_processor", &self.task_processor));
         violations
             .extend(service.check_task_processor("callback_task_processor", &self.callback_task_processor));
+        violations.extend(self.common.check_embedded(service));
         self.check_names(&mut violations);
         self.check_forced(&mut violations);
         violations

@@ -56,7 +56,7 @@ impl Run {
     /// Consumes with one client.
     async fn client(&mut self) -> Result<(), ClientFailure> {
         let failed = |error: &dyn std::fmt::Display| ClientFailure(error.to_string());
-        self.status.client.on_recreated();
+        self.status.client.on_client_gone();
         let consumer = Consumer::new(self.settings.client.clone()).map_err(|error| failed(&error))?;
         let topics: Vec<_> = self.settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| failed(&error))?;

@@ -5,25 +5,27 @@ use std::time::Duration;
 
 use mainspring_config::Violation;
 use mainspring_core::{Component, ComponentContext, Health, LoadError, ServiceOutline};
-use mainspring_engine::Task;
+use mainspring_engine::{Task, TaskProcessor};
 use mainspring_kafka_ffi as ffi;
 use mainspring_metrics::{Collector, Registration};
 
 use crate::client::{ClientState, Connection, Role};
 use crate::producer::config::ProducerConfig;
 use crate::producer::events;
-use crate::producer::handle::{Inner, Live, Producer};
+use crate::producer::handle::{Inner, Live, PURGE_TIMEOUT, Producer};
 use crate::producer::metrics::Metrics;
 
 /// Gives out [`Producer`]s over one librdkafka client.
 ///
 /// Brokers come from secdist, key `kafka_settings.<component>`, or from
 /// [`KafkaEmbeddedComponent`](crate::KafkaEmbeddedComponent) if the service has it. They need not be reachable at start.
-/// It stops after those that depend on it, and waits for records in flight, at most twice `delivery_timeout`.
+/// It stops after those that depend on it: it sends at once what still waits for a batch, and waits for records in flight, at
+/// most twice `delivery_timeout` and within `component_stop_timeout`.
 pub struct KafkaProducerComponent {
     producer: Producer,
     serving: Mutex<Option<Task<()>>>,
     drain_timeout: Duration,
+    processor: TaskProcessor,
     _registration: Registration,
 }
 
@@ -32,6 +34,17 @@ impl KafkaProducerComponent {
     #[must_use]
     pub fn producer(&self) -> Producer {
         self.producer.clone()
+    }
+
+    /// Makes librdkafka send at once what still waits for others to share a batch with.
+    fn flush(&self) -> Task<()> {
+        let live = self.producer.inner.live();
+        let limit = self.drain_timeout;
+        self.processor.spawn_blocking("kafka-producer-flush", move || {
+            if let Some(live) = live {
+                live.flush_blocking(limit);
+            }
+        })
     }
 }
 
@@ -64,14 +77,18 @@ impl Component for KafkaProducerComponent {
         Ok(Self {
             producer: Producer { inner },
             serving: Mutex::new(Some(serving)),
-            drain_timeout: 2 * *config.delivery_timeout,
+            drain_timeout: drain_timeout(*config.delivery_timeout, cx.component_stop_timeout()),
+            processor,
             _registration: registration,
         })
     }
 
     async fn stop(&self) {
         let inner = &self.producer.inner;
+        let flushing = self.flush();
         inner.close(self.drain_timeout).await;
+        // It ends with the last report, or with the same limit.
+        drop(flushing.await);
         let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(serving) = serving {
             serving.cancel();
@@ -82,8 +99,15 @@ impl Component for KafkaProducerComponent {
     }
 
     fn health(&self) -> Health {
-        self.producer.inner.state().health()
+        self.producer.inner.health()
     }
+}
+
+/// How long records in flight are waited for: as long as they and those who wait for space may take, but no longer than
+/// leaves time to purge the rest, to say what was lost and to end the client.
+fn drain_timeout(delivery_timeout: Duration, stop_timeout: Duration) -> Duration {
+    let room = stop_timeout.saturating_sub(2 * PURGE_TIMEOUT).max(stop_timeout / 2);
+    room.min(2 * delivery_timeout)
 }
 
 impl Drop for KafkaProducerComponent {

@@ -116,6 +116,7 @@ impl ProducerConfig {
                 self.retry_backoff.check_range("retry_backoff", backoff.clone()),
                 self.retry_backoff_max.check_range("retry_backoff_max", backoff),
                 service.check_task_processor("task_processor", &self.task_processor),
+                self.common.check_embedded(service),
             ]
             .into_iter()
             .flatten(),
@@ -133,6 +134,13 @@ impl ProducerConfig {
                 self.retry_backoff, self.retry_backoff_max
             );
             violations.push(Violation::new("retry_backoff_max", message));
+        }
+        if u64::from(self.queue_buffering_max_kbytes) * 1024 < u64::from(self.message_max_bytes) {
+            let message = format!(
+                "must have room for one record of `message_max_bytes` (`{}` bytes), found `{}` KiB",
+                self.message_max_bytes, self.queue_buffering_max_kbytes
+            );
+            violations.push(Violation::new("queue_buffering_max_kbytes", message));
         }
         if self.enable_idempotence && self.message_send_max_retries == 0 {
             let message = "must be at least 1 with `enable_idempotence`, found `0`";

@@ -30,9 +30,13 @@ impl fmt::Display for Target {
 /// | retryable | codes |
 /// |---|---|
 /// | yes | `_MSG_TIMED_OUT`, `_QUEUE_FULL`, `_TRANSPORT`, `_ALL_BROKERS_DOWN`, `_TIMED_OUT`, `_RESOLVE` |
-/// | yes: the leader moves | `LEADER_NOT_AVAILABLE`, `NOT_LEADER_FOR_PARTITION`, `BROKER_NOT_AVAILABLE`, `REPLICA_NOT_AVAILABLE`, `FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH`, `UNKNOWN_TOPIC_OR_PART` (brokers learn of topics one by one) |
+/// | yes: another record of its batch was refused | `_INVALID_DIFFERENT_RECORD` |
+/// | yes: the leader moves | `LEADER_NOT_AVAILABLE`, `NOT_LEADER_OR_FOLLOWER`, `BROKER_NOT_AVAILABLE`, `REPLICA_NOT_AVAILABLE`, `FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH` |
 /// | yes: the broker is in trouble | `CORRUPT_MESSAGE`, `REQUEST_TIMED_OUT`, `NETWORK_EXCEPTION`, `NOT_ENOUGH_REPLICAS`, `NOT_ENOUGH_REPLICAS_AFTER_APPEND`, `KAFKA_STORAGE_ERROR`, `THROTTLING_QUOTA_EXCEEDED` |
 /// | no | everything else: too large, unknown topic or partition, not allowed, refused by policy, shut down, fatal |
+///
+/// A topic counts as unknown once no broker has known it for half of `delivery_timeout`, at most 30 s: brokers learn of new
+/// topics one by one.
 ///
 /// librdkafka has tried again by itself, until `delivery_timeout`, before most of these are reported. A record whose fate
 /// is unknown may be stored twice when it is sent again.
@@ -62,7 +66,7 @@ pub enum SendError {
         target: Target,
     },
     /// There is no such topic.
-    #[error("send to {target} failed: the topic is unknown{}", suffix(*.code))]
+    #[error("send to {target} failed: the topic is unknown")]
     UnknownTopic {
         /// Where it was going.
         target: Target,
@@ -130,10 +134,11 @@ impl SendError {
         match self {
             Self::DeliveryTimeout { .. } | Self::QueueFull { .. } => true,
             Self::MessageTooLarge { .. }
+            | Self::UnknownTopic { .. }
             | Self::UnknownPartition { .. }
             | Self::ShutDown { .. }
             | Self::Fatal { .. } => false,
-            Self::UnknownTopic { code, .. } | Self::Rejected { code, .. } => is_retryable(*code),
+            Self::Rejected { code, .. } => is_retryable(*code),
         }
     }
 
@@ -174,9 +179,11 @@ pub(crate) fn is_retryable(code: i32) -> bool {
         code,
         // librdkafka's own: _MSG_TIMED_OUT, _QUEUE_FULL, _TRANSPORT, _ALL_BROKERS_DOWN, _TIMED_OUT, _RESOLVE.
         -192 | -184 | -195 | -187 | -185 | -193
-        // The leader moves: UNKNOWN_TOPIC_OR_PART, LEADER_NOT_AVAILABLE, NOT_LEADER_FOR_PARTITION,
-        // BROKER_NOT_AVAILABLE, REPLICA_NOT_AVAILABLE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH.
-        | 3 | 5 | 6 | 8 | 9 | 74 | 75
+        // _INVALID_DIFFERENT_RECORD: it was in a batch with a record that the broker refused, and is not stored.
+        | -138
+        // The leader moves: LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, BROKER_NOT_AVAILABLE, REPLICA_NOT_AVAILABLE,
+        // FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH.
+        | 5 | 6 | 8 | 9 | 74 | 75
         // The broker is in trouble: CORRUPT_MESSAGE, REQUEST_TIMED_OUT, NETWORK_EXCEPTION, NOT_ENOUGH_REPLICAS,
         // NOT_ENOUGH_REPLICAS_AFTER_APPEND, KAFKA_STORAGE_ERROR, THROTTLING_QUOTA_EXCEEDED.
         | 2 | 7 | 13 | 19 | 20 | 56 | 89

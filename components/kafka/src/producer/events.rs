@@ -91,3 +91,9 @@ pub(crate) fn stopped(component: &str, undelivered: &BTreeMap<Arc<str>, u64>) {
 pub(crate) fn abandoned(component: &str, in_flight: usize) {
     tracing::error!(component, in_flight, "Producer was abandoned with records in flight");
 }
+
+/// The client did not end in time; it goes on ending by itself.
+pub(crate) fn client_lingers(component: &str, limit: Duration) {
+    let limit_ms = limit.as_millis();
+    tracing::warn!(component, limit_ms, "Stopping goes on while the client is still ending");
+}

@@ -3,34 +3,31 @@
 //! Everything of librdkafka sits in [`Live`], which [`Inner::end`] takes away: handles that outlive the component only
 //! find that the producer has stopped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use mainspring_core::Health;
 use mainspring_kafka_ffi::{self as ffi, KafkaCode, ProducerEvent};
 use mainspring_logging::Level;
 use mainspring_metrics::{Collector, Snapshot, UserverView};
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::client::ClientState;
 use crate::producer::error::{SendError, Target};
 use crate::producer::events;
+use crate::producer::line::{Attempt, Line, Place};
 use crate::producer::metrics::{Metrics, TopicMetrics};
 use crate::producer::record::{Delivery, Record};
-use crate::producer::send::{InFlight, SendFuture};
-use crate::producer::space::Space;
-
-/// Topics kept ready; past it each record asks librdkafka anew.
-const TOPICS_MAX: usize = 1024;
+use crate::producer::send::{InFlight, SendFuture, Waiting};
 
 /// How long the reports of purged records may take, and then the client's threads to end.
-const PURGE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const PURGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends records. Cheap to clone; any number of tasks may send through it.
 ///
@@ -74,16 +71,17 @@ impl Producer {
 
     /// Hands a record over at once and returns the future of its acknowledgement.
     ///
-    /// The record is sent even if the future is never polled. Only when the queue is full does the record wait inside of
-    /// the future, which has to be polled then; [`SendFuture::enqueued`] waits for just that.
+    /// The record is sent even if the future is never polled. A full queue makes the record wait in line; records handed
+    /// over one after the other are sent in that order all the same. Dropping the future of a record that still waits takes
+    /// it back; [`SendFuture::enqueued`] waits for just its turn.
     pub fn send_async(&self, record: Record) -> SendFuture {
         let (topic, record) = record.into_parts();
-        if self.inner.space.is_contended() {
-            return self.inner.send_when_free(topic.as_ref().into(), record);
+        if !self.inner.line.is_empty() {
+            return self.inner.wait_in_line(ToSend { topic: topic.as_ref().into(), record });
         }
         match self.inner.try_enqueue(&topic, record) {
             Ok(in_flight) => SendFuture::in_flight(in_flight),
-            Err(Refused::Full(topic, record)) => self.inner.send_when_free(topic, record),
+            Err(Refused::Full(to_send)) => self.inner.wait_in_line(to_send),
             Err(Refused::Failed(error)) => SendFuture::refused(error),
         }
     }
@@ -106,40 +104,42 @@ pub(crate) struct Inner {
     live: ArcSwapOption<Live>,
     state: ClientState,
     metrics: Metrics,
-    space: Space,
+    line: Line<ToSend, Result<InFlight, SendError>>,
     /// Records accepted and not yet reported. librdkafka's own count includes events that are not records.
     in_flight: AtomicUsize,
     delivery_timeout: Duration,
     operation_level: Level,
-    /// Fires when the producer stops taking records.
-    closing: CancellationToken,
+    /// The producer takes no more records.
+    closed: AtomicBool,
+    /// Its event loop ended by a bug.
+    failed: AtomicBool,
     /// Wakes whoever waits for the queue to become empty.
     served: Notify,
     /// Records lost while stopping, by topic.
     undelivered: Mutex<BTreeMap<Arc<str>, u64>>,
 }
 
-/// The client, and all that would keep it from ending.
+/// The client.
 pub(crate) struct Live {
-    topics: RwLock<HashMap<Arc<str>, Topic>>,
     client: ffi::Producer,
 }
 
-#[derive(Clone)]
-struct Topic {
-    name: Arc<str>,
-    handle: ffi::Topic,
+/// A record that waits for space.
+#[derive(Debug)]
+struct ToSend {
+    topic: Arc<str>,
+    record: ffi::Record,
 }
 
 /// Why a record was not accepted.
 enum Refused {
-    Full(Arc<str>, ffi::Record),
+    Full(ToSend),
     Failed(SendError),
 }
 
 impl Live {
     pub(crate) fn new(client: ffi::Producer) -> Live {
-        Live { topics: RwLock::default(), client }
+        Live { client }
     }
 
     #[cfg(test)]
@@ -147,21 +147,9 @@ impl Live {
         &self.client
     }
 
-    fn topic(&self, name: &str) -> Result<Topic, KafkaCode> {
-        if let Some(topic) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return Ok(topic.clone());
-        }
-        if name.is_empty() {
-            // librdkafka would take it and let the record time out.
-            return Err(KafkaCode::INVALID_ARG);
-        }
-        let handle = self.client.topic(name).map_err(|error| error.code)?;
-        let topic = Topic { name: name.into(), handle };
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        if topics.len() < TOPICS_MAX {
-            topics.insert(Arc::clone(&topic.name), topic.clone());
-        }
-        Ok(topic)
+    pub(crate) fn flush_blocking(&self, limit: Duration) {
+        // Whoever stops the producer counts what is left itself.
+        let _left = self.client.flush_blocking(limit);
     }
 }
 
@@ -177,18 +165,35 @@ impl Inner {
             live: ArcSwapOption::new(Some(live)),
             state,
             metrics,
-            space: Space::default(),
+            line: Line::default(),
             in_flight: AtomicUsize::new(0),
             delivery_timeout,
             operation_level,
-            closing: CancellationToken::new(),
+            closed: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             served: Notify::new(),
             undelivered: Mutex::default(),
         }
     }
 
-    pub(crate) fn state(&self) -> &ClientState {
-        &self.state
+    pub(crate) fn health(&self) -> Health {
+        if self.failed.load(Ordering::Relaxed) {
+            return Health::fatal("the producer's event loop ended by a bug; the log says where");
+        }
+        self.state.health()
+    }
+
+    pub(crate) fn delivery_timeout(&self) -> Duration {
+        self.delivery_timeout
+    }
+
+    /// The client, unless the producer has stopped.
+    pub(crate) fn live(&self) -> Option<Arc<Live>> {
+        self.live.load_full()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     #[expect(
@@ -198,64 +203,64 @@ impl Inner {
     fn try_enqueue(self: &Arc<Self>, topic: &str, record: ffi::Record) -> Result<InFlight, Refused> {
         let partition = record.partition;
         let live = self.live.load();
-        let Some(live) = live.as_ref().filter(|_| !self.closing.is_cancelled()) else {
+        let Some(live) = live.as_ref().filter(|_| !self.is_closed()) else {
             return Err(Refused::Failed(self.shut_down(topic.into(), partition)));
         };
-        let topic = match live.topic(topic) {
+        let topic = match live.client.topic(topic) {
             Ok(topic) => topic,
-            Err(code) => return Err(Refused::Failed(self.refused(topic.into(), partition, code))),
+            Err(error) => return Err(Refused::Failed(self.refused(topic.into(), partition, error.code))),
         };
         // Counted beforehand, as the report may come before `send` returns.
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let sent = live.client.send(&topic.handle, record);
+        let sent = live.client.send(&topic, record);
         if sent.is_err() {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             // Whoever drains the queue may have counted this one.
             self.served.notify_waiters();
         }
+        let topic = Arc::clone(topic.shared_name());
         match sent {
-            Ok(delivery) => {
-                Ok(InFlight { topic: topic.name, partition, producer: Arc::clone(self), delivery })
-            }
+            Ok(delivery) => Ok(InFlight { topic, partition, producer: Arc::clone(self), delivery }),
             Err(rejected) if rejected.code == KafkaCode::QUEUE_FULL => {
-                Err(Refused::Full(topic.name, rejected.record))
+                Err(Refused::Full(ToSend { topic, record: rejected.record }))
             }
-            Err(rejected) => Err(Refused::Failed(self.refused(topic.name, partition, rejected.code))),
+            Err(rejected) => Err(Refused::Failed(self.refused(topic, partition, rejected.code))),
         }
     }
 
-    fn send_when_free(self: &Arc<Self>, topic: Arc<str>, record: ffi::Record) -> SendFuture {
-        events::met_full_queue(self.state.component(), self.operation_level, &self.metrics.topic(&topic));
-        SendFuture::waiting(Arc::clone(self).enqueue_when_free(topic, record))
+    fn wait_in_line(self: &Arc<Self>, to_send: ToSend) -> SendFuture {
+        let target = Target { topic: Arc::clone(&to_send.topic), partition: to_send.record.partition };
+        let metrics = self.metrics.topic(&target.topic);
+        events::met_full_queue(self.state.component(), self.operation_level, &metrics);
+        let place = self.line.join(to_send);
+        self.serve_line();
+        SendFuture::waiting(Waiting::new(Arc::clone(self), target, place))
     }
 
-    async fn enqueue_when_free(
-        self: Arc<Self>,
-        topic: Arc<str>,
-        record: ffi::Record,
-    ) -> Result<InFlight, SendError> {
-        let partition = record.partition;
-        let mut record = Some(record);
-        let attempt = || match self.try_enqueue(&topic, record.take()?) {
-            Ok(in_flight) => Some(Ok(in_flight)),
-            Err(Refused::Failed(error)) => Some(Err(error)),
-            Err(Refused::Full(_, back)) => {
-                record = Some(back);
-                None
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.closing.cancelled() => {}
-            enqueued = timeout(self.delivery_timeout, self.space.until(|| self.is_idle(), attempt)) => {
-                return enqueued.unwrap_or_else(|_elapsed| Err(self.refused(topic, partition, KafkaCode::QUEUE_FULL)));
-            }
-        }
-        self.count_undelivered(&topic);
-        Err(self.shut_down(topic, partition))
+    /// Hands over as many records as there is space for.
+    fn serve_line(self: &Arc<Self>) {
+        self.line.advance(|ToSend { topic, record }| match self.try_enqueue(&topic, record) {
+            Ok(in_flight) => Attempt::Done(Ok(in_flight)),
+            Err(Refused::Failed(error)) => Attempt::Done(Err(error)),
+            Err(Refused::Full(to_send)) => Attempt::Full(to_send),
+        });
     }
 
-    fn refused(&self, topic: Arc<str>, partition: Option<i32>, code: KafkaCode) -> SendError {
+    /// Refuses everybody in line; called once the producer is closed.
+    fn turn_line_away(&self) {
+        self.line.advance(|ToSend { topic, record }| {
+            self.count_undelivered(&topic);
+            Attempt::Done(Err(self.shut_down(topic, record.partition)))
+        });
+    }
+
+    /// Takes a record back; `false` when its turn has come already.
+    pub(crate) fn leave_line(&self, place: &Place<Result<InFlight, SendError>>) -> bool {
+        self.line.leave(place).is_some()
+    }
+
+    /// The error of a record that never reached the queue, which is reported here.
+    pub(crate) fn refused(&self, topic: Arc<str>, partition: Option<i32>, code: KafkaCode) -> SendError {
         events::refused(self.state.component(), &self.metrics, &topic, partition, code);
         self.error(code, Target { topic, partition })
     }
@@ -281,23 +286,19 @@ impl Inner {
         self.live.load().as_ref().map_or(0, |_live| self.in_flight.load(Ordering::Relaxed))
     }
 
-    /// Serves librdkafka's events for ever; cancel it once nothing is in flight.
+    /// Serves librdkafka's events for ever; cancel it once the producer is closed.
     pub(crate) async fn serve(self: Arc<Self>, live: Arc<Live>) {
+        let _whatever_happens = AnswerEverybody(&self);
         // Reports come in runs of one topic, so the last one's handles are nearly always the right ones.
         let mut last: Option<Arc<TopicMetrics>> = None;
         let mut sink = |event: ProducerEvent<'_>| self.on_event(&live.client, event, &mut last);
         loop {
             poll_fn(|cx| live.client.poll_events(cx, &mut sink)).await;
-            self.space.freed();
-            if self.is_idle() {
-                self.space.emptied();
-            }
+            self.serve_line();
             self.served.notify_waiters();
+            // Producers may share one thread; one with a steady stream of reports must let the others in.
+            tokio::task::coop::consume_budget().await;
         }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) == 0
     }
 
     fn on_event(
@@ -338,7 +339,7 @@ impl Inner {
             }
             Err(code) => {
                 events::delivery_failed(component, &self.metrics, topic, report, code);
-                if self.closing.is_cancelled() {
+                if self.is_closed() {
                     self.count_undelivered(&topic.name);
                 }
             }
@@ -351,8 +352,9 @@ impl Inner {
     /// # Cancel safety
     /// Dropped in between, the producer refuses records but keeps its client; [`Inner::abandon`] ends that.
     pub(crate) async fn close(&self, limit: Duration) {
-        self.closing.cancel();
-        let Some(live) = self.live.load_full() else { return };
+        self.closed.store(true, Ordering::Release);
+        self.turn_line_away();
+        let Some(live) = self.live() else { return };
         let in_flight = self.in_flight();
         if 0 < in_flight {
             events::draining(self.state.component(), in_flight, limit);
@@ -382,17 +384,30 @@ impl Inner {
     pub(crate) async fn end(&self) {
         // A sender that looked a moment ago may still hold it; then it goes with that one.
         let Some(live) = self.live.swap(None).and_then(Arc::into_inner) else { return };
-        let Live { topics, client } = live;
-        drop(topics);
-        let _gone = timeout(PURGE_TIMEOUT, client.destroy()).await;
+        if timeout(PURGE_TIMEOUT, live.client.destroy()).await.is_err() {
+            events::client_lingers(self.state.component(), PURGE_TIMEOUT);
+        }
     }
 
     /// Lets go of the client without waiting. Whatever is in flight resolves.
     pub(crate) fn abandon(&self) {
-        self.closing.cancel();
+        self.closed.store(true, Ordering::Release);
+        self.turn_line_away();
         let in_flight = self.in_flight();
         if self.live.swap(None).is_some() && 0 < in_flight {
             events::abandoned(self.state.component(), in_flight);
+        }
+    }
+}
+
+/// Ends the producer when its event loop ends unasked: without it no delivery would ever resolve.
+struct AnswerEverybody<'i>(&'i Inner);
+
+impl Drop for AnswerEverybody<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_closed() {
+            self.0.failed.store(true, Ordering::Relaxed);
+            self.0.abandon();
         }
     }
 }

@@ -1,76 +1,113 @@
-//! The line of those who wait for space in librdkafka's queue.
+//! The line of records that wait for space in librdkafka's queue.
 //!
-//! Served in order of arrival: freed space is told to the first in line, who tells the next one once it has taken its
-//! share. Nobody holds anything while waiting, so a future that is kept without being polled costs its own place only.
+//! The records stand in line, not the futures of their senders: when delivery reports have made room, the event loop hands
+//! over as many as fit, in order of arrival. So records sent by one task keep their order whatever is polled first, and a
+//! future that is kept without being polled holds up nobody. Dropping the future takes its record out of the line, which
+//! bounds the line by the futures alive.
 
-use std::pin::pin;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
-/// Lets senders of a full queue wait in order.
-#[derive(Debug, Default)]
-pub(crate) struct Space {
-    waiting: AtomicUsize,
-    freed: Notify,
+/// What became of an attempt to hand something over.
+#[derive(Debug)]
+pub(crate) enum Attempt<W, A> {
+    /// It left the line, with this answer for whoever waits.
+    Done(A),
+    /// There was no space; it stays where it was.
+    Full(W),
 }
 
-impl Space {
-    /// Whether others wait, so that a newcomer has to line up behind them.
-    pub(crate) fn is_contended(&self) -> bool {
-        0 < self.waiting.load(Ordering::Relaxed)
+/// Holds `W`s in order of arrival, and answers each with an `A`.
+#[derive(Debug)]
+pub(crate) struct Line<W, A> {
+    /// How many wait, to be seen without locking.
+    len: AtomicUsize,
+    waiting: Mutex<Waiting<W, A>>,
+}
+
+#[derive(Debug)]
+struct Waiting<W, A> {
+    /// Their numbers ascend.
+    waiters: VecDeque<Waiter<W, A>>,
+    arrivals: u64,
+}
+
+#[derive(Debug)]
+struct Waiter<W, A> {
+    number: u64,
+    what: W,
+    answer: oneshot::Sender<A>,
+}
+
+/// A place in line; [`Line::leave`] gives it up.
+#[derive(Debug)]
+pub(crate) struct Place<A> {
+    number: u64,
+    pub(crate) answer: oneshot::Receiver<A>,
+}
+
+impl<W, A> Default for Line<W, A> {
+    fn default() -> Self {
+        let waiting = Waiting { waiters: VecDeque::new(), arrivals: 0 };
+        Self { len: AtomicUsize::new(0), waiting: Mutex::new(waiting) }
+    }
+}
+
+impl<W, A> Line<W, A> {
+    /// Whether nobody waits; a newcomer has to line up otherwise.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len.load(Ordering::Relaxed) == 0
     }
 
-    /// Delivery reports were served, so there may be space; more reports are to come.
-    pub(crate) fn freed(&self) {
-        // Kept for the next one if nobody waits right now: at worst a try in vain.
-        self.freed.notify_one();
+    /// Takes the last place. Whoever joins calls [`Line::advance`] next: the space that was missing may be there by now, and
+    /// then nobody else would look.
+    pub(crate) fn join(&self, what: W) -> Place<A> {
+        let (sender, answer) = oneshot::channel();
+        let mut waiting = self.lock();
+        let number = waiting.arrivals;
+        waiting.arrivals += 1;
+        waiting.waiters.push_back(Waiter { number, what, answer: sender });
+        self.note(&waiting);
+        Place { number, answer }
     }
 
-    /// Nothing is in flight any more. No report will follow, so everybody is told.
-    pub(crate) fn emptied(&self) {
-        self.freed.notify_waiters();
+    /// Gives up a place; `None` when its turn has come already, and the answer is there.
+    pub(crate) fn leave(&self, place: &Place<A>) -> Option<W> {
+        let mut waiting = self.lock();
+        let idx = waiting.waiters.binary_search_by_key(&place.number, |waiter| waiter.number).ok()?;
+        let waiter = waiting.waiters.remove(idx)?;
+        self.note(&waiting);
+        Some(waiter.what)
     }
 
-    /// Calls `attempt`, in turn, until it returns something. Whoever arrives while the queue `is_empty` need not wait.
-    pub(crate) async fn until<T>(
-        &self,
-        is_empty: impl Fn() -> bool,
-        mut attempt: impl FnMut() -> Option<T>,
-    ) -> T {
-        let waiting = Waiting::begin(self);
-        let mut is_our_turn = waiting.is_first;
-        loop {
-            // In line before looking, so that nothing is freed unnoticed in between.
-            let mut freed = pin!(self.freed.notified());
-            let _told_already = freed.as_mut().enable();
-            if (is_our_turn || is_empty())
-                && let Some(done) = attempt()
-            {
-                self.freed();
-                return done;
-            }
-            freed.await;
-            is_our_turn = true;
+    /// Hands over, in order, until `attempt` finds no space. One caller at a time.
+    pub(crate) fn advance(&self, mut attempt: impl FnMut(W) -> Attempt<W, A>) {
+        if self.is_empty() {
+            return;
         }
+        let mut waiting = self.lock();
+        while let Some(Waiter { number, what, answer }) = waiting.waiters.pop_front() {
+            match attempt(what) {
+                // Whoever waited may have gone a moment ago.
+                Attempt::Done(done) => drop(answer.send(done)),
+                Attempt::Full(what) => {
+                    waiting.waiters.push_front(Waiter { number, what, answer });
+                    break;
+                }
+            }
+        }
+        self.note(&waiting);
     }
-}
 
-/// Counts one waiter for as long as it lives.
-struct Waiting<'s> {
-    space: &'s Space,
-    is_first: bool,
-}
-
-impl<'s> Waiting<'s> {
-    fn begin(space: &'s Space) -> Waiting<'s> {
-        Waiting { space, is_first: space.waiting.fetch_add(1, Ordering::Relaxed) == 0 }
+    fn note(&self, waiting: &Waiting<W, A>) {
+        self.len.store(waiting.waiters.len(), Ordering::Relaxed);
     }
-}
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.space.waiting.fetch_sub(1, Ordering::Relaxed);
+    fn lock(&self) -> MutexGuard<'_, Waiting<W, A>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

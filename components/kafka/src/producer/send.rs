@@ -6,25 +6,36 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use mainspring_kafka_ffi as ffi;
+use mainspring_kafka_ffi::{self as ffi, KafkaCode};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::producer::error::{SendError, Target};
 use crate::producer::handle::Inner;
+use crate::producer::line::Place;
 use crate::producer::record::Delivery;
 
 /// The fate of one record; see [`Producer::send_async`](crate::Producer::send_async).
 ///
 /// # Cancel safety
-/// Dropping it never stops a record that is in flight: only the answer is lost. While it waits for space in a full queue,
-/// which it does only when polled, dropping it means that the record is not sent.
+/// Dropping it never stops a record that is in flight: only the answer is lost. While the record waits for space in a full
+/// queue, dropping this means that it is not sent.
 #[must_use = "without awaiting it nobody learns whether the record arrived"]
 pub struct SendFuture(Stage);
 
 enum Stage {
     Refused(SendError),
-    Waiting(Pin<Box<dyn Future<Output = Result<InFlight, SendError>> + Send>>),
+    Waiting(Waiting),
     InFlight(InFlight),
     Done,
+}
+
+/// A record in line for space.
+pub(crate) struct Waiting {
+    target: Target,
+    producer: Arc<Inner>,
+    place: Place<Result<InFlight, SendError>>,
+    give_up: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// A record that librdkafka has accepted.
@@ -44,24 +55,22 @@ impl SendFuture {
         SendFuture(Stage::InFlight(record))
     }
 
-    pub(crate) fn waiting(
-        space: impl Future<Output = Result<InFlight, SendError>> + Send + 'static,
-    ) -> SendFuture {
-        SendFuture(Stage::Waiting(Box::pin(space)))
+    pub(crate) fn waiting(waiting: Waiting) -> SendFuture {
+        SendFuture(Stage::Waiting(waiting))
     }
 
     /// Waits until the record is in the producer's queue, or was refused. From then on it is sent even if this future is
     /// dropped. Returns at once unless the queue is full.
     ///
     /// # Cancel safety
-    /// May be given up and taken up again; a record that still waits for space stays in line only while polled.
+    /// May be given up and taken up again; the record keeps its place in line.
     pub async fn enqueued(&mut self) {
         poll_fn(|cx| self.poll_enqueued(cx)).await;
     }
 
     fn poll_enqueued(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Stage::Waiting(space) = &mut self.0 {
-            self.0 = match ready!(space.as_mut().poll(cx)) {
+        if let Stage::Waiting(waiting) = &mut self.0 {
+            self.0 = match ready!(waiting.poll(cx)) {
                 Ok(record) => Stage::InFlight(record),
                 Err(error) => Stage::Refused(error),
             };
@@ -70,11 +79,49 @@ impl SendFuture {
     }
 }
 
+impl Waiting {
+    pub(crate) fn new(
+        producer: Arc<Inner>,
+        target: Target,
+        place: Place<Result<InFlight, SendError>>,
+    ) -> Waiting {
+        let give_up = Instant::now() + producer.delivery_timeout();
+        Waiting { target, producer, place, give_up, timer: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<InFlight, SendError>> {
+        loop {
+            if let Poll::Ready(answer) = Pin::new(&mut self.place.answer).poll(cx) {
+                // Without an answer the line is gone, and with it the producer.
+                return Poll::Ready(answer.unwrap_or_else(|_| Err(self.error(KafkaCode::DESTROY))));
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.give_up)));
+            ready!(timer.as_mut().poll(cx));
+            if self.producer.leave_line(&self.place) {
+                let Target { topic, partition } = self.target.clone();
+                return Poll::Ready(Err(self.producer.refused(topic, partition, KafkaCode::QUEUE_FULL)));
+            }
+            // Its turn came this very moment, so the answer is there.
+        }
+    }
+
+    fn error(&self, code: KafkaCode) -> SendError {
+        self.producer.error(code, self.target.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.producer.leave_line(&self.place);
+    }
+}
+
 impl Future for SendFuture {
     type Output = Result<Delivery, SendError>;
 
     /// # Panics
-    /// When polled again after it was ready.
+    /// When polled again after it was ready. When polled outside of a Tokio runtime while the queue is full: waiting for
+    /// space needs its timer.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(self.poll_enqueued(cx));
         let result = match &mut self.0 {

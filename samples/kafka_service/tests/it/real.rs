@@ -97,8 +97,8 @@ fn record_for_a_topic_that_does_not_exist_yet_gets_through_once_it_does() {
     let service = stage.start_with(&stage.config().with("delivery_timeout: 10s", "delivery_timeout: 3s"));
     let topic = unique_name("late");
     let body = request(&topic, "k", "p");
-    assert_eq!(service.post("/produce", &body).brief(), (429, r#"{"error":"Retry later"}"#));
-    service.until_logged(&format!("send to `{topic}` failed: the topic is unknown (retryable)"));
+    let refused = format!(r#"{{"error":"send to `{topic}` failed: the topic is unknown"}}"#);
+    assert_eq!(service.post("/produce", &body).brief(), (400, refused.as_str()));
     shared().create_topic(&topic, 1).expect("the topic is new");
     eventually(
         "the record to get through",

@@ -130,6 +130,30 @@ fn a_timeout_that_ends_before_lingering_does_is_refused() {
 }
 
 #[test]
+fn a_queue_without_room_for_the_largest_record_is_refused() {
+    check("queue_buffering_max_kbytes: 977", expect![""]);
+    check(
+        "queue_buffering_max_kbytes: 976",
+        expect![[r#"
+            queue_buffering_max_kbytes: must have room for one record of `message_max_bytes` (`1000000` bytes), found `976` KiB
+        "#]],
+    );
+}
+
+#[test]
+fn a_protocol_that_the_embedded_brokers_do_not_speak_is_refused() {
+    let outline = ServiceOutline::new(["producer-task-processor"], ["kafka-producer", "kafka-embedded"]);
+    assert_eq!(read("").violations(&outline), []);
+    let mut config = read("");
+    config.common.security_protocol = crate::SecurityProtocol::SaslPlaintext;
+    config.common.sasl_mechanisms = Some(crate::SaslMechanism::Plain);
+    let expected =
+        "must be `PLAINTEXT` with the brokers of `kafka-embedded` in this service, found `SASL_PLAINTEXT`";
+    let violation = mainspring_config::Violation::new("security_protocol", expected);
+    assert_eq!(config.violations(&outline), [violation]);
+}
+
+#[test]
 fn an_unknown_task_processor_is_refused() {
     check(
         "task_processor: producer-task-procesor",
@@ -144,7 +168,7 @@ fn custom_options_are_tried_one_by_one() {
     check("rd_kafka_custom_options: {compression.codec: gzip, acks: '1'}", expect![""]);
     check(
         "rd_kafka_custom_options: {linger.ms: '5', linger.minutes: '1', acks: many, sasl.password: hush, \
-         delivery.report.only.error: 'true', statistics.interval.ms: '1'}",
+         delivery.report.only.error: 'true', statistics.interval.ms: '1', transactional.id: t}",
         expect![[r#"
             rd_kafka_custom_options.acks: Invalid value for configuration property "request.required.acks"
             rd_kafka_custom_options.delivery.report.only.error: `delivery.report.only.error` is reserved: this library relies on it
@@ -152,6 +176,7 @@ fn custom_options_are_tried_one_by_one() {
             rd_kafka_custom_options.linger.ms: `linger.ms` is set by the key `queue_buffering_max`; use that
             rd_kafka_custom_options.sasl.password: `sasl.password` looks like a secret; secrets belong to secdist
             rd_kafka_custom_options.statistics.interval.ms: `statistics.interval.ms` is set by the key `statistics_interval`; use that
+            rd_kafka_custom_options.transactional.id: `transactional.id` is reserved: this library relies on it
         "#]],
     );
 }

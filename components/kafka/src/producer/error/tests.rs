@@ -31,7 +31,7 @@ fn messages_say_where_what_and_whether_to_try_again() {
     );
     check(10, None, expect!["send to `orders` failed: the record is too large; code 10"]);
     check(-188, None, expect!["send to `orders` failed: the topic is unknown; code -188"]);
-    check(3, None, expect!["send to `orders` failed: the topic is unknown (retryable); code 3"]);
+    check(3, None, expect!["send to `orders` failed: the topic is unknown; code 3"]);
     check(-190, Some(9), expect!["send to `orders`[9] failed: the partition is unknown; code -190"]);
     check(-152, None, expect!["send to `orders` failed: the producer has stopped; code none"]);
     check(-151, None, expect!["send to `orders` failed: the producer has stopped; code none"]);
@@ -60,10 +60,10 @@ fn the_table_of_retryable_codes_is_this_one() {
         _ALL_BROKERS_DOWN
         _TIMED_OUT
         _QUEUE_FULL
-        INVALID_MSG
-        UNKNOWN_TOPIC_OR_PART
+        _INVALID_DIFFERENT_RECORD
+        CORRUPT_MESSAGE
         LEADER_NOT_AVAILABLE
-        NOT_LEADER_FOR_PARTITION
+        NOT_LEADER_OR_FOLLOWER
         REQUEST_TIMED_OUT
         BROKER_NOT_AVAILABLE
         REPLICA_NOT_AVAILABLE
