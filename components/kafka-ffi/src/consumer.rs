@@ -23,6 +23,9 @@ use crate::teardown::{Destroyed, Reaped, Teardown};
 /// Messages taken per call into librdkafka: enough to make the call cheap, small enough for the stack.
 const MESSAGES_PER_CALL: usize = 128;
 
+/// Messages taken per call of [`Consumer::poll_batch`], so that a long backlog does not keep its task from anything else.
+const MESSAGES_PER_TURN: usize = 1024;
+
 /// Longest time a dropped consumer takes to leave its group; past it the group waits for the session timeout.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -234,8 +237,7 @@ impl Consumer {
 
     /// Takes messages that are ready, up to `max`, and returns how many entries were added to the two lists.
     ///
-    /// Ready as soon as there is one. After a full or partial batch call again at once: waiting begins only where this
-    /// returns pending. Only one task at a time may wait here, and none may change the assignment meanwhile.
+    /// Ready as soon as there is one, with 1024 at most. Call again at once: waiting begins only where this returns pending. Only one task at a time may wait here, and none may change the assignment meanwhile.
     ///
     /// # Cancel safety
     /// Safe: messages are either in the list or still queued.
@@ -248,6 +250,7 @@ impl Consumer {
     ) -> Poll<usize> {
         self.inner.fetched.register(cx.waker());
         let mut taken = 0;
+        let max = max.min(MESSAGES_PER_TURN);
         while taken < max {
             let mut raws = [ptr::null_mut(); MESSAGES_PER_CALL];
             let wanted = MESSAGES_PER_CALL.min(max - taken);

@@ -7,8 +7,8 @@
 //! | Rule | Where |
 //! |---|---|
 //! | a batch is full or `poll_timeout` old; one is with the callback at a time | [`session`] |
-//! | what is committed was processed, and never belongs to a revoked partition or a failed batch | [`ledger`] |
-//! | one commit request at a time, so offsets never go back | [`commits`] |
+//! | a commit covers no more than its batch, and never a revoked partition; one that comes after its batch failed is refused | [`ledger`] |
+//! | one commit request at a time, so offsets never go back; what fails for a while is tried again | [`commits`] |
 //! | stopping is bounded whatever brokers and callbacks do | [`session`] |
 //!
 //! While a callback runs the task keeps serving the client, so that a slow callback costs neither membership nor

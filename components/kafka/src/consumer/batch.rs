@@ -51,8 +51,10 @@ impl Batch {
     /// Commits this batch up to its end, so that nobody of the group is given its messages again. Call it once they are
     /// processed.
     ///
-    /// The commit is under way when this returns; await the result or drop it. It stays allowed after the callback has
-    /// returned, but not after the batch has failed.
+    /// The commit is under way when this returns; await the result or drop it. It stands even if the callback fails
+    /// afterwards. It stays allowed after the callback has returned, but not after the batch has failed. What the group
+    /// refuses for a while, such as during a rebalance, is asked for again for up to a minute, as long as the partition stays
+    /// with this member.
     pub fn commit(&self) -> CommitFuture {
         self.committer.commit(What::Batch(Arc::clone(&self.ends)))
     }

@@ -1,11 +1,12 @@
 //! Commits on their way: one request at a time, later ones joined meanwhile.
 //!
-//! With one request in flight a retry inside librdkafka can never put an older offset over a newer one, and a consumer that
-//! commits each small batch sends no more requests than the coordinator answers. Those who wait for an answer are bounded:
-//! a coordinator may keep them waiting for a minute.
+//! With one request in flight a retry can never put an older offset over a newer one, and a consumer that commits each small
+//! batch sends no more requests than the coordinator answers. What fails for a while only, such as during a rebalance, is
+//! asked for again: librdkafka leaves that to whoever commits. Those who wait for an answer are bounded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mainspring_kafka_ffi::{KafkaCode, KafkaError, TopicPartition};
 use tokio::time::Instant;
@@ -14,17 +15,32 @@ use crate::consumer::batch::{COMMITS_WAITING_MAX, Reply, answer_with};
 use crate::consumer::error::CommitError;
 use crate::consumer::ledger::{Admitted, Commit, Key};
 
+/// How long a commit is tried for, as long as its partition stays ours.
+const TRY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Wait before a commit that failed is tried again.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
     waiting: Request,
     in_flight: Option<InFlight>,
     tags: usize,
+    /// Nothing is sent before: the last request failed for a while.
+    pause_until: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Request {
-    offsets: BTreeMap<Key, Commit>,
+    offsets: BTreeMap<Key, Wanted>,
     waiters: Vec<Waiter>,
+}
+
+/// An offset to commit, and since when it is tried.
+#[derive(Debug, Clone)]
+struct Wanted {
+    commit: Commit,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -38,82 +54,104 @@ struct InFlight {
 #[derive(Debug)]
 struct Waiter {
     reply: Reply,
+    /// Still to be answered.
     partitions: Vec<Key>,
     refused: Vec<Key>,
+    failed: Option<CommitError>,
 }
 
 /// What the coordinator said to one request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) sent: Instant,
-    pub(crate) offsets: Vec<(Key, Commit, Result<(), CommitError>)>,
-    waiters: Vec<Waiter>,
+    pub(crate) offsets: Vec<(Key, Commit, Outcome)>,
+    answered: Vec<Waiter>,
+}
+
+/// What became of one offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Committed,
+    /// It is tried again.
+    Delayed(CommitError),
+    Failed(CommitError),
 }
 
 impl Commits {
     /// Adds what somebody wants committed. What needs no request, and what is one too many, is answered at once.
-    pub(crate) fn add(&mut self, Admitted { commits, refused }: Admitted, reply: Reply) {
+    pub(crate) fn add(&mut self, Admitted { commits, refused }: Admitted, reply: Reply, now: Instant) {
         let partitions: Vec<_> = commits.keys().cloned().collect();
-        let waiter = Waiter { reply, partitions, refused };
+        let waiter = Waiter { reply, partitions, refused, failed: None };
         if commits.is_empty() {
-            return waiter.answer(&[]);
+            return waiter.answer();
         }
         if !self.waiting.has_room() {
             let limit = COMMITS_WAITING_MAX;
             return answer_with(waiter.reply, Err(CommitError::QueueFull { limit }));
         }
         for (key, commit) in commits {
-            let waiting = self.waiting.offsets.entry(key).or_insert_with(|| commit.clone());
-            if waiting.assignment != commit.assignment || waiting.next < commit.next {
-                *waiting = commit;
-            }
+            self.waiting.want(key, Wanted { commit, since: now });
         }
         self.waiting.waiters.push(waiter);
     }
 
     /// The next request to send, with its tag; `None` while one is in flight.
     pub(crate) fn next(&mut self, now: Instant) -> Option<(Vec<TopicPartition>, usize)> {
-        if self.in_flight.is_some() || self.waiting.is_empty() {
+        let is_paused = self.pause_until.is_some_and(|until| now < until);
+        if is_paused || self.in_flight.is_some() || self.waiting.is_empty() {
             return None;
         }
+        self.pause_until = None;
         let request = std::mem::take(&mut self.waiting);
-        let offsets = request.offsets.iter().map(|((topic, partition), commit)| TopicPartition {
-            leader_epoch: commit.leader_epoch,
-            ..TopicPartition::new(Arc::clone(topic), *partition).with_offset(commit.next)
-        });
+        let offsets =
+            request.offsets.iter().map(|((topic, partition), Wanted { commit, .. })| TopicPartition {
+                leader_epoch: commit.leader_epoch,
+                ..TopicPartition::new(Arc::clone(topic), *partition).with_offset(commit.next)
+            });
         let offsets = offsets.collect();
         self.tags += 1;
         self.in_flight = Some(InFlight { tag: self.tags, sent: now, request });
         Some((offsets, self.tags))
     }
 
+    /// When [`Commits::next`] has something again that it has not now.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.pause_until.filter(|_| self.in_flight.is_none() && !self.waiting.is_empty())
+    }
+
     /// Takes in the answer to the request called `tag`. Whoever waits for it is told by [`Answer::tell`], once it is noted.
+    /// `is_ours` tells whether an offset may still be committed.
     pub(crate) fn answered(
         &mut self,
         tag: usize,
         result: &Result<(), KafkaError>,
         partitions: &[TopicPartition],
+        now: Instant,
+        is_ours: impl Fn(&Key, &Commit) -> bool,
     ) -> Option<Answer> {
         let InFlight { sent, request, .. } = self.in_flight.take_if(|in_flight| in_flight.tag == tag)?;
-        let code_of = |(topic, partition): &Key| -> Option<KafkaCode> {
-            let found =
-                partitions.iter().find(|found| found.topic == *topic && found.partition == *partition);
-            found?.error
-        };
-        let result_of = |key: &Key| match (code_of(key), result) {
-            (Some(code), _) => Err(CommitError::failed(&key.0, key.1, code, code.description())),
-            (None, Err(error)) => Err(CommitError::failed(&key.0, key.1, error.code, error.text.clone())),
-            (None, Ok(())) => Ok(()),
-        };
-        let offsets = request.offsets.into_iter().map(|(key, commit)| {
-            let result = result_of(&key);
-            (key, commit, result)
-        });
-        let offsets: Vec<_> = offsets.collect();
-        for (key, commit, _) in offsets.iter().filter(|(_, _, result)| result.is_ok()) {
-            self.waiting.never_below(key, commit);
+        let mut offsets = Vec::with_capacity(request.offsets.len());
+        for (key, wanted) in request.offsets {
+            let commit = wanted.commit.clone();
+            let outcome = match failure_of(&key, result, partitions) {
+                None => Outcome::Committed,
+                Some((code, error)) if passes(code) && is_ours(&key, &commit) && !wanted.is_tired(now) => {
+                    self.pause_until = Some(now + RETRY_DELAY);
+                    self.waiting.want(key.clone(), wanted);
+                    Outcome::Delayed(error)
+                }
+                Some((_, error)) => Outcome::Failed(error),
+            };
+            if outcome == Outcome::Committed {
+                self.waiting.never_below(&key, &commit);
+            }
+            offsets.push((key, commit, outcome));
         }
-        Some(Answer { sent, offsets, waiters: request.waiters })
+        let mut waiters = request.waiters;
+        waiters.iter_mut().for_each(|waiter| waiter.take_in(&offsets));
+        let answered = waiters.extract_if(.., |waiter| waiter.partitions.is_empty()).collect();
+        self.waiting.waiters.append(&mut waiters);
+        Some(Answer { sent, offsets, answered })
     }
 
     /// Takes back what was not sent yet for a partition that is not ours any more.
@@ -125,7 +163,7 @@ impl Commits {
         }
         // Whoever has nothing left to wait for is answered now.
         for waiter in self.waiting.waiters.extract_if(.., |waiter| waiter.partitions.is_empty()) {
-            waiter.answer(&[]);
+            waiter.answer();
         }
     }
 
@@ -140,15 +178,59 @@ impl Commits {
     }
 }
 
+/// What the answer says against a partition.
+fn failure_of(
+    (topic, partition): &Key,
+    result: &Result<(), KafkaError>,
+    partitions: &[TopicPartition],
+) -> Option<(KafkaCode, CommitError)> {
+    let found = partitions.iter().find(|found| found.topic == *topic && found.partition == *partition);
+    let (code, text) = match (found.and_then(|found| found.error), result) {
+        (Some(code), _) => (code, code.description()),
+        (None, Err(error)) => (error.code, error.text.clone()),
+        (None, Ok(())) => return None,
+    };
+    Some((code, CommitError::failed(topic, *partition, code, text)))
+}
+
+/// Whether a commit refused with this code may be taken a moment later, by the same group from the same member.
+fn passes(code: KafkaCode) -> bool {
+    matches!(
+        code.as_raw(),
+        // The group rebalances: ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, STALE_MEMBER_EPOCH.
+        22 | 27 | 113
+        // The coordinator moves: COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, _WAIT_COORD.
+        | 14 | 15 | 16 | -180
+        // The request got lost: REQUEST_TIMED_OUT, NETWORK_EXCEPTION, _TRANSPORT, _TIMED_OUT, _TIMED_OUT_QUEUE.
+        | 7 | 13 | -195 | -185 | -166
+    )
+}
+
 impl Answer {
     pub(crate) fn tell(self) {
-        self.waiters.into_iter().for_each(|waiter| waiter.answer(&self.offsets));
+        self.answered.into_iter().for_each(Waiter::answer);
+    }
+}
+
+impl Wanted {
+    fn is_tired(&self, now: Instant) -> bool {
+        self.since + TRY_TIME_MAX <= now
     }
 }
 
 impl Request {
     fn is_empty(&self) -> bool {
         self.offsets.is_empty()
+    }
+
+    /// Adds an offset; of two for one partition the higher one counts.
+    fn want(&mut self, key: Key, wanted: Wanted) {
+        let waiting = self.offsets.entry(key).or_insert_with(|| wanted.clone());
+        let since = waiting.since.min(wanted.since);
+        if waiting.commit.assignment != wanted.commit.assignment || waiting.commit.next < wanted.commit.next {
+            *waiting = wanted;
+        }
+        waiting.since = since;
     }
 
     /// Whether one more may wait. Those who dropped their future do not count.
@@ -162,21 +244,31 @@ impl Request {
     /// Raises an offset that somebody with an older batch asked for to the one committed meanwhile: sent as it is, it would
     /// put the group back.
     fn never_below(&mut self, key: &Key, committed: &Commit) {
-        if let Some(waiting) = self.offsets.get_mut(key)
-            && waiting.assignment == committed.assignment
-            && waiting.next < committed.next
+        if let Some(Wanted { commit, .. }) = self.offsets.get_mut(key)
+            && commit.assignment == committed.assignment
+            && commit.next < committed.next
         {
-            *waiting = committed.clone();
+            *commit = committed.clone();
         }
     }
 }
 
 impl Waiter {
-    fn answer(self, offsets: &[(Key, Commit, Result<(), CommitError>)]) {
-        let failed = offsets.iter().find_map(|(key, _, result)| {
-            self.partitions.contains(key).then(|| result.as_ref().err().cloned()).flatten()
-        });
+    /// Strikes out what is decided.
+    fn take_in(&mut self, offsets: &[(Key, Commit, Outcome)]) {
+        for (key, _, outcome) in offsets {
+            if matches!(outcome, Outcome::Delayed(_)) || !self.partitions.contains(key) {
+                continue;
+            }
+            self.partitions.retain(|waited| waited != key);
+            if let Outcome::Failed(error) = outcome {
+                self.failed.get_or_insert_with(|| error.clone());
+            }
+        }
+    }
+
+    fn answer(self) {
         let revoked = self.refused.first().map(|(topic, partition)| CommitError::revoked(topic, *partition));
-        answer_with(self.reply, failed.or(revoked).map_or(Ok(()), Err));
+        answer_with(self.reply, self.failed.or(revoked).map_or(Ok(()), Err));
     }
 }

@@ -248,7 +248,6 @@ impl ConsumerConfig {
             is_new_group_protocol: self.is_new_group_protocol(&client),
             client,
             poll_interval: self.poll_interval(),
-            session_timeout: self.session_timeout(),
             max_batch_size: self.max_batch_size,
             poll_timeout: self.poll_timeout.get(),
             max_callback_duration: self.max_callback_duration.get(),
@@ -306,7 +305,6 @@ pub(crate) struct Settings {
     /// Whether the coordinator assigns partitions itself (KIP-848).
     pub(crate) is_new_group_protocol: bool,
     pub(crate) poll_interval: Duration,
-    pub(crate) session_timeout: Duration,
     pub(crate) max_batch_size: usize,
     pub(crate) poll_timeout: Duration,
     pub(crate) max_callback_duration: Duration,

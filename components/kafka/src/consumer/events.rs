@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use crate::client::log_at;
 use crate::consumer::batch::CommitRequest;
-use crate::consumer::commits::Answer;
+use crate::consumer::commits::{Answer, Outcome};
 use crate::consumer::config::Settings;
 use crate::consumer::ledger::BatchEnd;
 use crate::consumer::message::Message;
+use crate::consumer::run::ClientFailure;
 use crate::consumer::status::Status;
 
 /// Why a batch failed.
@@ -56,15 +57,20 @@ pub(crate) fn stopped(status: &Status, settings: &Settings) {
     tracing::info!(component = status.component(), group = settings.group, "Stopped consuming");
 }
 
-/// The client could not be created or is unusable; there will be another one.
-pub(crate) fn client_failed(status: &Status, error: &str, delay: Duration) {
-    tracing::error!(
-        component = status.component(),
-        error,
-        delay_ms = delay.as_millis(),
-        "Consumer failed; it starts anew"
-    );
-    status.metrics.restarts("fatal").inc();
+/// The client could not be created, or could not subscribe.
+pub(crate) fn client_refused(status: &Status, error: &dyn std::fmt::Display) {
+    tracing::error!(component = status.component(), %error, "Client cannot be created");
+}
+
+/// There will be another client.
+pub(crate) fn starts_anew(status: &Status, failure: ClientFailure, delay: Duration) {
+    let reason = match failure {
+        ClientFailure::Fatal | ClientFailure::Broken => "fatal",
+        ClientFailure::StuckCallback => "poll_exceeded",
+    };
+    let delay_ms = delay.as_millis();
+    tracing::warn!(component = status.component(), reason, delay_ms, "Consumer starts anew after a delay");
+    status.metrics.restarts(reason).inc();
 }
 
 pub(crate) fn poll_exceeded(status: &Status, error: &KafkaError) {
@@ -127,7 +133,12 @@ pub(crate) fn fetch_error(
     MessageError { code, text, topic, partition, offset }: &MessageError,
 ) {
     let component = status.component();
-    tracing::warn!(component, topic, partition, offset, %code, error = text, "Partition cannot be read");
+    status.metrics.unreadable(topic, &code.name());
+    if status.unreadable(topic, *partition) {
+        tracing::error!(component, topic, partition, offset, %code, error = text, "Partition cannot be read");
+    } else {
+        tracing::debug!(component, topic, partition, offset, %code, error = text, "Partition still cannot be read");
+    }
 }
 
 /// Messages are handed to a callback.
@@ -166,20 +177,38 @@ pub(crate) fn batch_failed(
     ends: &[BatchEnd],
     failure: &Failure,
     took: Duration,
+    is_ending: bool,
 ) {
     status.metrics.callback(common_topic(ends), failure.name(), took);
     for end in ends {
         status.metrics.topic(&end.topic).failed(end.messages);
     }
+    let component = status.component();
+    let messages = ends.iter().map(|end| end.messages).sum::<usize>();
+    let (group, batch) = (&settings.group, last_offsets(ends));
+    let (reason, error) = (failure.name(), failure.text());
+    if is_ending {
+        tracing::error!(
+            component,
+            group,
+            messages,
+            batch,
+            reason,
+            error,
+            "Batch failed while the client ends; whoever reads its partitions next is given what was not committed"
+        );
+        return;
+    }
     status.metrics.restarts("callback_error").inc();
+    let delay_ms = settings.restart_delay.as_millis();
     tracing::error!(
-        component = status.component(),
-        group = settings.group,
-        messages = ends.iter().map(|end| end.messages).sum::<usize>(),
-        batch = last_offsets(ends),
-        reason = failure.name(),
-        error = failure.text(),
-        delay_ms = settings.restart_delay.as_millis(),
+        component,
+        group,
+        messages,
+        batch,
+        reason,
+        error,
+        delay_ms,
         "Batch failed; its messages are read again after a delay"
     );
 }
@@ -207,12 +236,23 @@ pub(crate) fn callback_is_slow(status: &Status, ends: &[BatchEnd], limit: Durati
 }
 
 pub(crate) fn callback_timed_out(status: &Status, ends: &[BatchEnd], limit: Duration) {
-    status.set_overdue(true);
+    status.callback_overdue();
     tracing::error!(
         component = status.component(),
         batch = last_offsets(ends),
         limit_ms = limit.as_millis(),
         "Callback outlasts `max_callback_duration`; it is cancelled"
+    );
+}
+
+/// A cancelled callback goes on all the same.
+pub(crate) fn callback_stuck(status: &Status, ends: &[BatchEnd]) {
+    status.callback_stuck();
+    let batch = last_offsets(ends);
+    tracing::error!(
+        component = status.component(),
+        batch,
+        "Callback cannot be cancelled; the consumer leaves its group until it ends"
     );
 }
 
@@ -230,16 +270,22 @@ pub(crate) fn rollback_failed(status: &Status, error: &KafkaError) {
 
 pub(crate) fn committed(status: &Status, settings: &Settings, answer: &Answer) {
     let took = Instant::now().saturating_duration_since(answer.sent);
-    let failure = answer.offsets.iter().find_map(|(_, _, result)| result.as_ref().err());
+    let failure = answer.offsets.iter().find_map(|(.., outcome)| match outcome {
+        Outcome::Committed => None,
+        Outcome::Delayed(error) | Outcome::Failed(error) => Some(error),
+    });
     status.metrics.commit(&failure.map(super::error::CommitError::name).unwrap_or_default(), took);
-    for ((topic, partition), commit, result) in &answer.offsets {
+    for ((topic, partition), commit, outcome) in &answer.offsets {
         let component = status.component();
         let (group, offset) = (&settings.group, commit.next);
-        match result {
-            Ok(()) => {
+        match outcome {
+            Outcome::Committed => {
                 log_at!(settings.operation_level, component, group, %topic, partition, offset, "Offset committed");
             }
-            Err(error) => {
+            Outcome::Delayed(error) => {
+                log_at!(settings.operation_level, component, group, %topic, partition, offset, %error, "Offset not committed yet");
+            }
+            Outcome::Failed(error) => {
                 tracing::error!(component, group, %topic, partition, offset, %error, "Offset not committed");
             }
         }

@@ -191,6 +191,11 @@ impl Ledger {
         admitted
     }
 
+    /// Whether the partition is assigned as it was when this commit was admitted.
+    pub(crate) fn holds(&self, key: &Key, commit: &Commit) -> bool {
+        self.get(&key.0, key.1).is_some_and(|partition| partition.assignment == commit.assignment)
+    }
+
     /// The coordinator took a commit.
     pub(crate) fn committed(&mut self, key: &Key, commit: &Commit) {
         if let Some(partition) = self.get_mut(&key.0, key.1)

@@ -52,6 +52,8 @@ static REBALANCE_DURATION: Family = Family::histogram(
     "Time from a revocation, or from joining, to the next assignment.",
 );
 static RESTARTS: Family = Family::counter("kafka_consumer_restarts", "Times reading began again, by reason.");
+static READ_ERRORS: Family =
+    Family::counter("kafka_consumer_read_errors", "Times that a partition could not be read, by reason.");
 static ASSIGNED: Family =
     Family::gauge("kafka_consumer_assigned_partitions", "Partitions assigned to this member.");
 static LAG: Family = Family::gauge(
@@ -203,6 +205,11 @@ impl Metrics {
 
     pub(crate) fn rebalanced(&self, took: Duration) {
         self.scope.histogram(&REBALANCE_DURATION, &[("group", &self.group)]).observe(took.as_secs_f64());
+    }
+
+    /// A partition of this topic could not be read.
+    pub(crate) fn unreadable(&self, topic: &str, error_type: &str) {
+        self.scope.counter(&READ_ERRORS, &[("topic", topic), ("error_type", error_type)]).inc();
     }
 
     pub(crate) fn restarts(&self, reason: &str) -> Counter {

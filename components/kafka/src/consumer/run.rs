@@ -1,10 +1,10 @@
 //! One run of a consumer, from its start to its stop: a client, and another one after each that fails.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use mainspring_core::ComponentContext;
-use mainspring_engine::TaskProcessor;
+use mainspring_engine::{Task, TaskProcessor};
 use mainspring_kafka_ffi::Consumer;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,12 @@ pub(crate) type CallbackError = Box<dyn std::error::Error + Send + Sync>;
 /// The user's callback, whatever its type was.
 pub(crate) type Callback = Arc<dyn Fn(Batch) -> BoxFuture<'static, Result<(), CallbackError>> + Send + Sync>;
 
+/// A call of the callback; its error as text, because what a user's error does when shown or dropped is the callback's affair.
+pub(crate) type CallbackTask = Task<Result<(), String>>;
+
+/// Where a call that did not end with its client is left, for the next client to wait for.
+pub(crate) type Unfinished = Arc<Mutex<Option<CallbackTask>>>;
+
 /// What a run needs and keeps.
 pub(crate) struct Run {
     pub(crate) cx: ComponentContext,
@@ -32,22 +38,32 @@ pub(crate) struct Run {
     pub(crate) committer: Committer,
     pub(crate) requests: mpsc::Receiver<CommitRequest>,
     pub(crate) stop: CancellationToken,
+    pub(crate) unfinished: Unfinished,
 }
 
-/// Why a client is given up.
-#[derive(Debug)]
-pub(crate) struct ClientFailure(pub(crate) String);
+/// Why a client is given up; what happened has been reported already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientFailure {
+    /// It is of no use any more, not even for leaving the group.
+    Fatal,
+    /// It works, but not as it should.
+    Broken,
+    /// A callback did not end, so that the member must not keep its partitions.
+    StuckCallback,
+}
 
 impl Run {
     /// Consumes until told to stop.
     pub(crate) async fn run(mut self) {
+        self.until_callback_ends().await;
         while !self.stop.is_cancelled() {
             self.status.enter(State::Starting);
-            if let Err(ClientFailure(error)) = self.client().await
+            if let Err(failure) = self.client().await
                 && !self.stop.is_cancelled()
             {
-                events::client_failed(&self.status, &error, self.settings.restart_delay);
+                events::starts_anew(&self.status, failure, self.settings.restart_delay);
                 self.back_off().await;
+                self.until_callback_ends().await;
             }
         }
         events::stopped(&self.status, &self.settings);
@@ -55,28 +71,51 @@ impl Run {
 
     /// Consumes with one client.
     async fn client(&mut self) -> Result<(), ClientFailure> {
-        let failed = |error: &dyn std::fmt::Display| ClientFailure(error.to_string());
-        self.status.client.on_client_gone();
-        let consumer = Consumer::new(self.settings.client.clone()).map_err(|error| failed(&error))?;
+        let refused = |error: &dyn std::fmt::Display| {
+            events::client_refused(&self.status, error);
+            ClientFailure::Fatal
+        };
+        let consumer = Consumer::new(self.settings.client.clone()).map_err(|error| refused(&error))?;
         let topics: Vec<_> = self.settings.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(|error| failed(&error))?;
+        consumer.subscribe(&topics).map_err(|error| refused(&error))?;
         events::started(&self.status, &self.settings);
-        Session::new(self, consumer).run().await
+        let result = Session::new(self, consumer).run().await;
+        self.status.client.on_client_gone();
+        result
     }
 
     async fn back_off(&mut self) {
         self.status.enter(State::Backoff);
-        let delay = tokio::time::sleep(self.settings.restart_delay);
+        let delay = self.settings.restart_delay;
+        self.without_client(tokio::time::sleep(delay)).await;
+    }
+
+    /// Batches never overlap, so a callback that outlived its client comes first, however long it takes.
+    async fn until_callback_ends(&mut self) {
+        let unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut callback) = unfinished else { return };
+        self.status.enter(State::Backoff);
+        let ended = self.without_client(&mut callback).await;
+        if ended {
+            self.status.callback_in_time();
+        } else {
+            *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(callback);
+        }
+    }
+
+    /// Waits for `event` and refuses commits meanwhile; `false` when told to stop first.
+    async fn without_client(&mut self, event: impl Future) -> bool {
+        let Run { requests, status, stop, .. } = self;
         let refuse = async {
             loop {
-                let request = next_request(&mut self.requests).await;
-                events::commit_without_client(&self.status, &request);
+                let request = next_request(requests).await;
+                events::commit_without_client(status, &request);
             }
         };
         tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = delay => {}
-            () = refuse => {}
+            () = stop.cancelled() => false,
+            _ = event => true,
+            () = refuse => false,
         }
     }
 

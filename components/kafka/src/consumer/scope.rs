@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::consumer::batch::{Batch, CommitFuture, Committer, refused};
 use crate::consumer::config::Settings;
 use crate::consumer::error::{CommitError, ConsumerError};
-use crate::consumer::run::{Callback, CallbackError, Run};
+use crate::consumer::run::{Callback, CallbackError, Run, Unfinished};
 use crate::consumer::status::{State, Status};
 
 /// The right to consume. One exists per component at a time; dropping it stops the consumer.
@@ -33,6 +33,7 @@ pub(crate) struct Control {
     in_use: AtomicBool,
     current: Mutex<Option<Started>>,
     stopped: AtomicBool,
+    unfinished: Unfinished,
 }
 
 /// A run as seen from outside.
@@ -122,6 +123,7 @@ impl Control {
             in_use: AtomicBool::new(false),
             current: Mutex::new(None),
             stopped: AtomicBool::new(false),
+            unfinished: Unfinished::default(),
         }
     }
 
@@ -160,6 +162,7 @@ impl Control {
             committer,
             requests,
             stop: started.stop.clone(),
+            unfinished: Arc::clone(&self.unfinished),
         };
         let end =
             End { status: Arc::clone(&self.status), ended: started.ended.clone(), state: State::Failed };

@@ -22,18 +22,19 @@ mod rebalances;
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
-use mainspring_engine::{Task, TaskError};
+use mainspring_engine::TaskError;
 use mainspring_kafka_ffi::{
     self as ffi, Consumer, ConsumerEvent, KafkaCode, KafkaError, MessageError, TopicPartition,
 };
 use tokio::time::{Instant, sleep_until};
 
 use crate::consumer::batch::{CommitRequest, next_request};
-use crate::consumer::commits::Commits;
+use crate::consumer::commits::{Commits, Outcome};
 use crate::consumer::events;
-use crate::consumer::ledger::BatchEnd;
-use crate::consumer::run::{CallbackError, ClientFailure, Run};
+use crate::consumer::ledger::{BatchEnd, Commit, Key};
+use crate::consumer::run::{CallbackTask, ClientFailure, Run};
 use crate::consumer::status::State;
 
 /// How many times per `max.poll.interval.ms` the client is polled when nothing else happens: librdkafka puts a member out
@@ -55,6 +56,8 @@ pub(crate) struct Session<'run> {
     rebalancing_since: Option<Instant>,
     poll_by: Instant,
     stopping: bool,
+    /// The group is being left.
+    closing: bool,
     closed: bool,
     failure: Option<ClientFailure>,
 }
@@ -69,12 +72,17 @@ enum Phase {
 }
 
 struct Processing {
-    task: Task<Result<(), CallbackError>>,
+    task: CallbackTask,
     ends: Arc<[BatchEnd]>,
     began: Instant,
     warned: bool,
+    /// It was cancelled at its limit.
     overdue: bool,
 }
+
+/// How long a cancelled callback may take to let go before it counts as stuck and the client leaves the group: its partitions
+/// are better off elsewhere.
+const CANCELLED_CALLBACK_MAX: Duration = Duration::from_secs(10);
 
 struct Revoking {
     partitions: Vec<TopicPartition>,
@@ -86,7 +94,7 @@ enum Event {
     Client(ConsumerEvent),
     /// Messages were added from this index on.
     Messages(usize),
-    Callback(Result<Result<(), CallbackError>, TaskError>),
+    Callback(Result<Result<(), String>, TaskError>),
     Request(CommitRequest),
     Timer,
     Stop,
@@ -107,6 +115,7 @@ impl<'run> Session<'run> {
             rebalancing_since: Some(now),
             poll_by: now,
             stopping: false,
+            closing: false,
             closed: false,
             failure: None,
             run,
@@ -117,6 +126,8 @@ impl<'run> Session<'run> {
     pub(crate) async fn run(mut self) -> Result<(), ClientFailure> {
         while !self.stopping && self.failure.is_none() {
             self.step().await;
+            // Consumers may share one thread; one with a long backlog must let the others in.
+            tokio::task::coop::consume_budget().await;
         }
         self.close().await
     }
@@ -154,7 +165,8 @@ impl<'run> Session<'run> {
     }
 
     fn takes_messages(&self) -> bool {
-        matches!(self.phase, Phase::Collecting) && self.revoking.is_none() && !self.stopping
+        let is_ending = self.stopping || self.failure.is_some();
+        matches!(self.phase, Phase::Collecting) && self.revoking.is_none() && !is_ending
     }
 
     /// The one timer: whatever is due first.
@@ -164,13 +176,16 @@ impl<'run> Session<'run> {
             Phase::Collecting => {
                 (self.takes_messages() && !self.messages.is_empty()).then_some(self.collect_until)
             }
-            Phase::Processing(Processing { overdue: true, .. }) => None,
+            Phase::Processing(Processing { overdue: true, .. }) if self.failure.is_some() => None,
+            Phase::Processing(Processing { began, overdue: true, .. }) => {
+                Some(*began + limit + CANCELLED_CALLBACK_MAX)
+            }
             Phase::Processing(Processing { began, warned: true, .. }) => Some(*began + limit),
             Phase::Processing(Processing { began, .. }) => Some(*began + limit / 2),
             Phase::Backoff { until, .. } => Some(*until),
         };
         let revoking = self.revoking.as_ref().map(|revoking| revoking.until);
-        [phase, revoking].into_iter().flatten().fold(self.poll_by, Instant::min)
+        [phase, revoking, self.commits.due()].into_iter().flatten().fold(self.poll_by, Instant::min)
     }
 
     /// What follows from any event.
@@ -193,7 +208,12 @@ impl<'run> Session<'run> {
         }
         let limit = self.run.settings.max_callback_duration;
         match &mut self.phase {
-            Phase::Processing(processing) if processing.overdue => {}
+            Phase::Processing(processing) if processing.overdue => {
+                if processing.began + limit + CANCELLED_CALLBACK_MAX <= now && self.failure.is_none() {
+                    events::callback_stuck(&self.run.status, &processing.ends);
+                    self.failure = Some(ClientFailure::StuckCallback);
+                }
+            }
             Phase::Processing(processing) if processing.began + limit <= now => {
                 processing.overdue = true;
                 processing.task.cancel();
@@ -215,7 +235,7 @@ impl<'run> Session<'run> {
         if let Some((topic, partition)) = admitted.refused.first() {
             events::commit_refused(&self.run.status, topic, *partition);
         }
-        self.commits.add(admitted, request.reply);
+        self.commits.add(admitted, request.reply, Instant::now());
     }
 
     fn send_commits(&mut self) {
@@ -226,9 +246,18 @@ impl<'run> Session<'run> {
     }
 
     fn on_committed(&mut self, tag: usize, result: &Result<(), KafkaError>, offsets: &[TopicPartition]) {
-        let Some(answer) = self.commits.answered(tag, result, offsets) else { return };
-        for (key, commit, _) in answer.offsets.iter().filter(|(_, _, result)| result.is_ok()) {
-            self.run.status.ledger().committed(key, commit);
+        let answer = {
+            let mut ledger = self.run.status.ledger();
+            let is_ours = |key: &Key, commit: &Commit| ledger.holds(key, commit);
+            let Some(answer) = self.commits.answered(tag, result, offsets, Instant::now(), is_ours) else {
+                return;
+            };
+            for (key, commit, _) in answer.offsets.iter().filter(|(.., it)| *it == Outcome::Committed) {
+                ledger.committed(key, commit);
+            }
+            answer
+        };
+        if answer.offsets.iter().any(|(.., it)| *it == Outcome::Committed) {
             self.run.status.client.on_answer();
         }
         events::committed(&self.run.status, &self.run.settings, &answer);
@@ -257,13 +286,13 @@ impl<'run> Session<'run> {
         }
         self.run.status.client.on_error(error);
         if error.fatal {
-            self.failure = Some(ClientFailure(error.to_string()));
+            self.failure = Some(ClientFailure::Fatal);
         }
     }
 }
 
 /// The end of the running callback; never when there is none.
-async fn callback_end(phase: &mut Phase) -> Result<Result<(), CallbackError>, TaskError> {
+async fn callback_end(phase: &mut Phase) -> Result<Result<(), String>, TaskError> {
     match phase {
         Phase::Processing(processing) => (&mut processing.task).await,
         Phase::Collecting | Phase::Backoff { .. } => std::future::pending().await,

@@ -1,14 +1,19 @@
 //! What is known of a consumer from outside its task: by probes, metrics and whoever starts it.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mainspring_core::Health;
 use mainspring_metrics::{Collector, Snapshot, UserverView};
 
 use crate::client::ClientState;
-use crate::consumer::ledger::Ledger;
+use crate::consumer::ledger::{Key, Ledger};
 use crate::consumer::metrics::Metrics;
+
+const IN_TIME: u8 = 0;
+const OVERDUE: u8 = 1;
+const STUCK: u8 = 2;
 
 /// What the consumer is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +50,10 @@ pub(crate) struct Status {
     pub(crate) client: ClientState,
     pub(crate) metrics: Metrics,
     state: AtomicU8,
-    overdue: AtomicBool,
+    /// How the running callback keeps to its limit: one of the constants below.
+    callback: AtomicU8,
+    /// Partitions that librdkafka has given up reading.
+    unreadable: Mutex<BTreeSet<Key>>,
     ledger: Mutex<Ledger>,
 }
 
@@ -55,7 +63,8 @@ impl Status {
             client,
             metrics,
             state: AtomicU8::new(State::Stopped as u8),
-            overdue: AtomicBool::new(false),
+            callback: AtomicU8::new(IN_TIME),
+            unreadable: Mutex::default(),
             ledger: Mutex::default(),
         }
     }
@@ -68,9 +77,33 @@ impl Status {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
-    /// Whether a callback was cancelled and has not ended yet.
-    pub(crate) fn set_overdue(&self, overdue: bool) {
-        self.overdue.store(overdue, Ordering::Relaxed);
+    /// No callback is past its limit.
+    pub(crate) fn callback_in_time(&self) {
+        self.callback.store(IN_TIME, Ordering::Relaxed);
+    }
+
+    /// A callback is past its limit and was cancelled.
+    pub(crate) fn callback_overdue(&self) {
+        self.callback.store(OVERDUE, Ordering::Relaxed);
+    }
+
+    /// A cancelled callback does not end.
+    pub(crate) fn callback_stuck(&self) {
+        self.callback.store(STUCK, Ordering::Relaxed);
+    }
+
+    /// A partition cannot be read; `true` when that is new.
+    pub(crate) fn unreadable(&self, topic: &str, partition: i32) -> bool {
+        self.unreadable_partitions().insert((topic.into(), partition))
+    }
+
+    /// A partition was read, or is not ours any more.
+    pub(crate) fn readable(&self, is_over: impl Fn(&Key) -> bool) {
+        self.unreadable_partitions().retain(|key| !is_over(key));
+    }
+
+    fn unreadable_partitions(&self) -> MutexGuard<'_, BTreeSet<Key>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Held for moments only: a scrape copies out what it needs.
@@ -86,11 +119,16 @@ impl Status {
         if self.is(State::Failed) {
             return Health::fatal("the consumer's task ended by a bug; the log says where");
         }
-        if self.overdue.load(Ordering::Relaxed) {
-            return Health::fallback("a callback outlasts `max_callback_duration` and does not end");
+        match self.callback.load(Ordering::Relaxed) {
+            IN_TIME => {}
+            OVERDUE => return Health::fallback("a callback outlasts `max_callback_duration`"),
+            _ => return Health::fatal("a callback outlasts `max_callback_duration` and cannot be cancelled"),
         }
         if self.is(State::Backoff) {
             return Health::fallback("waiting to read again after a failure");
+        }
+        if let Some((topic, partition)) = self.unreadable_partitions().first() {
+            return Health::fallback(format!("`{topic}`[{partition}] cannot be read; the log says why"));
         }
         match self.client.health() {
             // The client is replaced by a new one.

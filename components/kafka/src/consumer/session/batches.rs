@@ -10,7 +10,7 @@ use crate::consumer::batch::Batch;
 use crate::consumer::events::{self, Failure};
 use crate::consumer::ledger::BatchEnd;
 use crate::consumer::message::Message;
-use crate::consumer::run::{CallbackError, ClientFailure};
+use crate::consumer::run::ClientFailure;
 use crate::consumer::session::{Phase, Processing, Session};
 use crate::consumer::status::State;
 
@@ -32,6 +32,9 @@ impl Session<'_> {
         for run in added.chunk_by(is_same_partition) {
             let first = &run[0];
             let is_ours = self.run.status.ledger().taken(first.topic(), first.partition(), first.offset());
+            self.run
+                .status
+                .readable(|(topic, partition)| *partition == first.partition() && **topic == *first.topic());
             if is_ours {
                 self.run.status.metrics.topic(first.topic()).consumed(run.len());
             }
@@ -56,8 +59,8 @@ impl Session<'_> {
         let committer = self.run.committer.clone();
         let batch = Batch::new(messages, committer.clone(), Arc::clone(&ends));
         let callback = Arc::clone(&self.run.callback);
-        // Called inside the task, so that a panic before the first await is caught as well.
-        let callback = async move { callback(batch).await };
+        // Called, and its error shown and dropped, inside the task, so that a panic in any of that is caught as well.
+        let callback = async move { callback(batch).await.map_err(|error| with_causes(&*error)) };
         let callback = committer.inside(Arc::clone(&ends), callback);
         let task = self.run.cx.spawn_on(&self.run.callback_processor, "messages_processing", callback);
         let began = Instant::now();
@@ -86,12 +89,12 @@ impl Session<'_> {
         ends
     }
 
-    pub(super) fn on_callback_ended(&mut self, result: Result<Result<(), CallbackError>, TaskError>) {
+    pub(super) fn on_callback_ended(&mut self, result: Result<Result<(), String>, TaskError>) {
         let Phase::Processing(processing) = std::mem::replace(&mut self.phase, Phase::Collecting) else {
             return;
         };
         let Processing { ends, began, overdue, .. } = processing;
-        // What the callback asked for before it ended comes before its end.
+        // What the callback asked for before it ended stands, whichever way it ended.
         while let Ok(request) = self.run.requests.try_recv() {
             self.on_request(request);
         }
@@ -102,14 +105,15 @@ impl Session<'_> {
                 self.run.status.ledger().processed(&ends);
                 return events::batch_succeeded(&self.run.status, &ends, took);
             }
-            Ok(Err(error)) => Failure::Error(error.to_string()),
+            Ok(Err(error)) => Failure::Error(error),
             Err(TaskError::Panicked { message }) => Failure::Panicked(message),
             Err(_) => Failure::Cancelled,
         };
-        self.run.status.set_overdue(false);
-        events::batch_failed(&self.run.status, &self.run.settings, &ends, &failure, took);
+        self.run.status.callback_in_time();
+        let is_ending = self.stopping || self.failure.is_some();
+        events::batch_failed(&self.run.status, &self.run.settings, &ends, &failure, took, is_ending);
         let failed = self.run.status.ledger().failed(&ends);
-        if !self.stopping {
+        if !is_ending {
             self.run.status.enter(State::Backoff);
             self.phase = Phase::Backoff { until: Instant::now() + self.run.settings.restart_delay, failed };
         }
@@ -130,10 +134,16 @@ impl Session<'_> {
             Err(error) => {
                 // Reading on would skip the failed batch, so a new client begins at the last commit.
                 events::rollback_failed(&self.run.status, &error);
-                self.failure = Some(ClientFailure(error.to_string()));
+                self.failure = Some(ClientFailure::Broken);
             }
         }
     }
+}
+
+/// An error with everything that led to it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn is_same_partition(a: &ffi::Message, b: &ffi::Message) -> bool {

@@ -1,5 +1,6 @@
 //! The end of a client: what was begun is finished, each step is bounded.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,18 +20,12 @@ const STOP_DESTROY_MAX: Duration = Duration::from_secs(3);
 impl Session<'_> {
     /// Finishes what was begun, leaves the group and ends the client; each step is bounded.
     pub(super) async fn close(mut self) -> Result<(), ClientFailure> {
-        self.stopping = true;
         self.messages = Vec::new();
-        let is_processing = |session: &Self| matches!(session.phase, Phase::Processing(_));
-        let limit = STOP_CALLBACK_MAX.min(self.run.settings.max_callback_duration);
-        if !self.serve_while(is_processing, "callback", limit).await
-            && let Phase::Processing(processing) = &self.phase
-        {
-            processing.task.cancel();
-            self.serve_while(is_processing, "cancelled callback", STOP_CANCELLED_CALLBACK_MAX).await;
-        }
-        if self.failure.is_none() {
+        self.finish_callback().await;
+        self.stopping = true;
+        if self.failure != Some(ClientFailure::Fatal) {
             self.serve_while(|session| !session.commits.is_idle(), "commits", STOP_COMMITS_MAX).await;
+            self.closing = true;
             match self.consumer.start_close() {
                 Ok(()) => {
                     self.serve_while(|session| !session.closed, "leaving the group", STOP_CLOSE_MAX).await;
@@ -38,13 +33,46 @@ impl Session<'_> {
                 Err(error) => events::close_failed(&self.run.status, &error),
             }
         }
-        let Session { run, consumer, failure, .. } = self;
+        let Session { run, consumer, failure, phase, .. } = self;
         run.status.ledger().clear();
-        run.status.set_overdue(false);
+        run.status.readable(|_| true);
+        match phase {
+            // The next client waits for it.
+            Phase::Processing(processing) => {
+                *run.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(processing.task);
+            }
+            Phase::Collecting | Phase::Backoff { .. } => run.status.callback_in_time(),
+        }
         if timeout(STOP_DESTROY_MAX, consumer.destroy()).await.is_err() {
-            events::stop_overran(&run.status, "messages that are still held", STOP_DESTROY_MAX);
+            events::stop_overran(
+                &run.status,
+                "the client, or messages that are still held",
+                STOP_DESTROY_MAX,
+            );
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Waits for the running callback: when the client failed for as long as callbacks may take, when stopping not so long.
+    async fn finish_callback(&mut self) {
+        let is_processing = |session: &Self| matches!(session.phase, Phase::Processing(_));
+        let limit = self.run.settings.max_callback_duration;
+        let is_given_up = |session: &Self| match &session.phase {
+            Phase::Processing(processing) => processing.overdue,
+            Phase::Collecting | Phase::Backoff { .. } => true,
+        };
+        if !self.stopping && !is_given_up(self) {
+            let goes_on = |session: &Self| !session.stopping && !is_given_up(session);
+            self.serve_while(goes_on, "callback", limit).await;
+        }
+        self.stopping = true;
+        if !is_given_up(self) {
+            self.serve_while(is_processing, "callback", STOP_CALLBACK_MAX.min(limit)).await;
+        }
+        if let Phase::Processing(processing) = &self.phase {
+            processing.task.cancel();
+            self.serve_while(is_processing, "cancelled callback", STOP_CANCELLED_CALLBACK_MAX).await;
+        }
     }
 
     /// Serves events for as long as `condition` holds; `false` when `limit` came first.

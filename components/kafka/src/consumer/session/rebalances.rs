@@ -1,7 +1,6 @@
 //! Partitions that come and go, under every protocol.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mainspring_kafka_ffi::{KafkaError, RebalanceProtocol, TopicPartition};
 use tokio::time::Instant;
@@ -12,8 +11,9 @@ use crate::consumer::run::ClientFailure;
 use crate::consumer::session::{Phase, Revoking, Session};
 use crate::consumer::status::State;
 
-/// Longest wait for the running batch before revoked partitions are handed back, and at most half a session.
-const REVOKE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The part of `max.poll.interval.ms` for which the running batch may hold revoked partitions back. The group waits for that
+/// long for its members to answer a rebalance; the rest is for the commit and the answer.
+const REVOKE_WAIT_PART: u32 = 2;
 
 impl Session<'_> {
     pub(super) fn on_assigned(&mut self, partitions: &[TopicPartition]) {
@@ -52,8 +52,9 @@ impl Session<'_> {
         events::revoked(&self.run.status, &self.run.settings, protocol, &partitions, lost);
         let since = Instant::now();
         self.rebalancing_since.get_or_insert(since);
-        let wait = REVOKE_WAIT_MAX.min(self.run.settings.session_timeout / 2);
-        let until = if lost { since } else { since + wait };
+        // Once the client closes, what was to be waited for has been waited for.
+        let is_over = lost || self.closing;
+        let until = if is_over { since } else { since + self.run.settings.poll_interval / REVOKE_WAIT_PART };
         self.revoking = Some(Revoking { partitions, since, until });
     }
 
@@ -90,6 +91,7 @@ impl Session<'_> {
         self.drop_foreign_messages();
         let ledger = self.run.status.ledger();
         self.commits.forget(|(topic, partition)| !ledger.owns(topic, *partition));
+        self.run.status.readable(|(topic, partition)| !ledger.owns(topic, *partition));
         drop(ledger);
         self.enter_state();
         let result = if is_everything {
@@ -102,10 +104,9 @@ impl Session<'_> {
 
     fn check_rebalance(&mut self, result: Result<(), KafkaError>) {
         if let Err(error) = result {
+            // librdkafka waits for an answer for ever, so only another client helps.
             events::rebalance_failed(&self.run.status, &error);
-            if error.fatal {
-                self.failure = Some(ClientFailure(error.to_string()));
-            }
+            self.failure = Some(if error.fatal { ClientFailure::Fatal } else { ClientFailure::Broken });
         }
     }
 }

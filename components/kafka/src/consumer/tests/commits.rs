@@ -1,6 +1,8 @@
 //! One request at a time; everybody who asked is told what became of theirs.
 
-use mainspring_kafka_ffi::{KafkaCode, TopicPartition};
+use std::time::Duration;
+
+use mainspring_kafka_ffi::{KafkaCode, KafkaError, TopicPartition};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::Instant;
@@ -9,6 +11,10 @@ use crate::consumer::batch::COMMITS_WAITING_MAX;
 use crate::consumer::commits::Commits;
 use crate::consumer::error::CommitError;
 use crate::consumer::ledger::{Admitted, Commit, Key};
+
+const OURS: fn(&Key, &Commit) -> bool = |_, _| true;
+
+const REBALANCING: KafkaCode = KafkaCode::REBALANCE_IN_PROGRESS;
 
 type Answer = oneshot::Receiver<Result<(), CommitError>>;
 
@@ -23,7 +29,7 @@ fn ask_with(commits: &mut Commits, offsets: &[(i32, i64)], refused: &[i32]) -> A
         refused: refused.iter().copied().map(key).collect(),
     };
     let (reply, answer) = oneshot::channel();
-    commits.add(admitted, reply);
+    commits.add(admitted, reply, Instant::now());
     answer
 }
 
@@ -45,7 +51,7 @@ fn answered(commits: &mut Commits, tag: usize, errors: &[(i32, KafkaCode)]) {
             ..TopicPartition::new("t", *partition)
         })
         .collect();
-    commits.answered(tag, &Ok(()), &partitions).unwrap().tell();
+    commits.answered(tag, &Ok(()), &partitions, Instant::now(), OURS).unwrap().tell();
 }
 
 #[test]
@@ -153,9 +159,78 @@ fn what_was_not_sent_for_a_partition_that_is_gone_is_refused() {
 #[test]
 fn an_answer_to_nothing_is_ignored() {
     let mut commits = Commits::default();
-    assert!(commits.answered(1, &Ok(()), &[]).is_none());
+    assert!(commits.answered(1, &Ok(()), &[], Instant::now(), OURS).is_none());
     drop(ask(&mut commits, &[(0, 10)]));
     let (_, tag) = next(&mut commits).unwrap();
-    assert!(commits.answered(tag + 1, &Ok(()), &[]).is_none());
+    assert!(commits.answered(tag + 1, &Ok(()), &[], Instant::now(), OURS).is_none());
     assert!(!commits.is_idle());
+}
+
+/// The next request after the pause that a failed one makes.
+fn next_after_pause(commits: &mut Commits) -> (Vec<(i32, i64)>, usize) {
+    assert!(commits.next(Instant::now()).is_none(), "not at once");
+    let due = commits.due().expect("something waits");
+    let (offsets, tag) = commits.next(due).expect("it is due");
+    (offsets.into_iter().map(|offset| (offset.partition, offset.offset.unwrap())).collect(), tag)
+}
+
+#[test]
+fn what_fails_during_a_rebalance_is_asked_for_again() {
+    let mut commits = Commits::default();
+    let mut both = ask(&mut commits, &[(0, 10), (1, 5)]);
+    let (_, tag) = next(&mut commits).unwrap();
+    answered(&mut commits, tag, &[(0, REBALANCING)]);
+    assert_eq!(both.try_recv(), Err(TryRecvError::Empty), "one of its partitions is not answered yet");
+    assert!(commits.concern(|key| key.1 == 0));
+    let mut newer = ask(&mut commits, &[(0, 20)]);
+    let (offsets, tag) = next_after_pause(&mut commits);
+    assert_eq!(offsets, [(0, 20)], "the higher of both, and nothing that is committed");
+    answered(&mut commits, tag, &[]);
+    assert_eq!((both.try_recv(), newer.try_recv()), (Ok(Ok(())), Ok(Ok(()))));
+    assert!(commits.is_idle());
+}
+
+#[test]
+fn a_request_that_fails_as_a_whole_is_tried_again_too() {
+    let mut commits = Commits::default();
+    let mut answer = ask(&mut commits, &[(0, 10)]);
+    let (_, tag) = next(&mut commits).unwrap();
+    let lost = KafkaError {
+        code: KafkaCode::TRANSPORT,
+        text: "lost".to_owned(),
+        fatal: false,
+        retriable: true,
+        txn_requires_abort: false,
+    };
+    commits.answered(tag, &Err(lost), &[], Instant::now(), OURS).unwrap().tell();
+    assert_eq!(answer.try_recv(), Err(TryRecvError::Empty));
+    let (_, tag) = next_after_pause(&mut commits);
+    answered(&mut commits, tag, &[]);
+    assert_eq!(answer.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn trying_again_ends_with_the_assignment_and_after_a_minute() {
+    for (is_ours, passed) in [(false, Duration::ZERO), (true, Duration::from_secs(60))] {
+        let mut commits = Commits::default();
+        let mut answer = ask(&mut commits, &[(0, 10)]);
+        let (_, tag) = next(&mut commits).unwrap();
+        let failed = [TopicPartition { error: Some(REBALANCING), ..TopicPartition::new("t", 0) }];
+        let now = Instant::now() + passed;
+        commits.answered(tag, &Ok(()), &failed, now, |_, _| is_ours).unwrap().tell();
+        let error = answer.try_recv().expect("it is answered").unwrap_err();
+        assert_eq!(error.kafka_code(), Some(27));
+        assert!(commits.is_idle());
+    }
+}
+
+#[test]
+fn a_commit_that_waits_for_another_try_is_refused_when_its_partition_goes() {
+    let mut commits = Commits::default();
+    let mut answer = ask(&mut commits, &[(0, 10)]);
+    let (_, tag) = next(&mut commits).unwrap();
+    answered(&mut commits, tag, &[(0, REBALANCING)]);
+    commits.forget(|key| key.1 == 0);
+    assert_eq!(answer.try_recv(), Ok(Err(CommitError::revoked("t", 0))));
+    assert!(commits.is_idle());
 }
