@@ -29,9 +29,9 @@ async fn every_message_arrives_once_and_in_order_within_its_partition() {
 }
 
 #[tokio::test]
-async fn a_full_batch_does_not_wait_and_a_partial_one_waits_for_the_timeout_and_no_longer() {
+async fn a_full_batch_does_not_wait_and_a_partial_one_waits_for_the_timeout() {
     let kafka = Kafka::new(1);
-    let service = kafka.service("max_batch_size: 10\npoll_timeout: 400ms").await;
+    let service = kafka.service("max_batch_size: 10\npoll_timeout: 3s").await;
     let arrivals = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&arrivals);
     let scope = service.scope();
@@ -49,7 +49,7 @@ async fn a_full_batch_does_not_wait_and_a_partial_one_waits_for_the_timeout_and_
     let arrivals = until("batches", || arrivals.lock().unwrap().clone(), |seen| seen.len() == 4).await;
     let sizes: Vec<_> = arrivals.iter().map(|(_, size)| *size).collect();
     assert_eq!(sizes, [1, 10, 10, 5]);
-    assert!(sent + Duration::from_millis(400) <= arrivals[3].0, "the last one was not full");
+    assert!(sent + Duration::from_secs(3) <= arrivals[3].0, "the last one was not full");
 }
 
 #[tokio::test]

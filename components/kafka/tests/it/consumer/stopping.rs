@@ -11,6 +11,9 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::consumer::support::{Kafka, Running, until, within};
 
+/// What [`mainspring_kafka::ConsumerScope::stop`] promises, and as much again for a busy machine.
+const STOP_MAX: Duration = Duration::from_secs(40);
+
 async fn nothing(_: Batch) -> Result<(), Infallible> {
     Ok(())
 }
@@ -51,20 +54,25 @@ async fn a_callback_may_finish_and_commit_while_the_service_stops() {
     let kafka = Kafka::new(1);
     kafka.fill(0..20).await;
     let service = kafka.service("max_batch_size: 10\npoll_timeout: 1h").await;
-    let entered = Arc::new(Notify::new());
-    let enters = Arc::clone(&entered);
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (enters, released) = (Arc::clone(&entered), Arc::clone(&release));
     let scope = service.scope();
     scope
         .start(move |batch: Batch| {
-            let enters = Arc::clone(&enters);
+            let (enters, released) = (Arc::clone(&enters), Arc::clone(&released));
             async move {
                 enters.notify_one();
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                // Once: another batch would never end.
+                released.notified().await;
                 batch.commit().await
             }
         })
         .unwrap();
     within("callback", entered.notified()).await;
+    service.handle.stop("the test says so");
+    let line = "Consumer is stopped before the component that uses it";
+    until("stop of the consumer", || service.has_logged(line), |logged| *logged).await;
+    release.notify_one();
     let report = service.stop().await;
     assert_eq!(report.unfinished, Vec::<String>::new());
 
@@ -91,7 +99,7 @@ async fn a_callback_that_does_not_end_delays_the_stop_by_its_own_limit_only() {
     within("callback", entered.notified()).await;
     let began = Instant::now();
     within("stop", scope.stop()).await;
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
     assert_eq!(service.state(), "stopped");
 }
 
@@ -108,7 +116,7 @@ async fn stopping_is_bounded_when_the_brokers_are_gone() {
     until("trouble", || service.health(), |health| *health != Health::Ok).await;
     let began = Instant::now();
     within("stop", scope.stop()).await;
-    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
     let report = service.stop().await;
     assert_eq!(report.unfinished, Vec::<String>::new());
 }
@@ -121,7 +129,7 @@ async fn a_service_starts_and_stops_without_brokers() {
     until("trouble", || service.health(), |health| *health != Health::Ok).await;
     let began = Instant::now();
     let report = service.stop().await;
-    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
     assert_eq!(report.unfinished, Vec::<String>::new());
 }
 
@@ -141,7 +149,7 @@ async fn messages_that_are_still_held_do_not_block_the_stop() {
     let held = within("batch", rx.recv()).await.unwrap();
     let began = Instant::now();
     within("stop", scope.stop()).await;
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
     assert_eq!(held.iter().next().unwrap().payload(), Some(&b"0"[..]), "still readable");
 }
 
@@ -152,4 +160,78 @@ async fn nothing_starts_after_the_service_has_stopped() {
     let scope = service.scope();
     service.stop().await;
     assert_eq!(scope.start(nothing), Err(ConsumerError::Stopped { component: "kafka-consumer".to_owned() }));
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_the_delay_after_a_failure() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..1).await;
+    let service = kafka.service("restart_after_failure_delay: 1h").await;
+    let scope = service.scope();
+    scope.start(|_: Batch| async { Err::<(), _>("not today") }).unwrap();
+    until("failure", || service.state(), |state| state == "backoff").await;
+    within("stop", scope.stop()).await;
+    assert_eq!((service.state().as_str(), service.health()), ("stopped", Health::Ok));
+}
+
+#[tokio::test]
+async fn a_stop_is_bounded_while_a_callback_waits_for_a_commit_that_nobody_answers() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..1).await;
+    let service = kafka.service("").await;
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (enters, released) = (Arc::clone(&entered), Arc::clone(&release));
+    let scope = service.scope();
+    scope
+        .start(move |batch: Batch| {
+            let (enters, released) = (Arc::clone(&enters), Arc::clone(&released));
+            async move {
+                enters.notify_one();
+                released.notified().await;
+                batch.commit().await
+            }
+        })
+        .unwrap();
+    within("callback", entered.notified()).await;
+    kafka.cluster.set_broker_down(1).unwrap();
+    release.notify_one();
+    let began = Instant::now();
+    within("stop", scope.stop()).await;
+    assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
+    assert_eq!(service.state(), "stopped");
+}
+
+#[tokio::test]
+async fn a_consumer_started_again_waits_for_the_callback_that_outlived_its_stop() {
+    let kafka = Kafka::new(1);
+    kafka.fill(0..1).await;
+    let service = kafka.service("max_callback_duration: 1s").await;
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (entered, scope) = (Arc::new(Notify::new()), service.scope());
+    let (enters, released) = (Arc::clone(&entered), std::sync::Mutex::new(released));
+    scope
+        .start(move |_: Batch| {
+            enters.notify_one();
+            // Blocks its thread: there is no point at which it could be cancelled.
+            released.lock().unwrap().recv().unwrap();
+            async { Ok::<(), Infallible>(()) }
+        })
+        .unwrap();
+    within("callback", entered.notified()).await;
+    let began = Instant::now();
+    within("stop", scope.stop()).await;
+    assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
+
+    let journal = crate::consumer::support::Journal::default();
+    let noted = journal.clone();
+    scope
+        .start(move |batch: Batch| {
+            noted.note(&batch);
+            async move { batch.commit().await }
+        })
+        .unwrap();
+    until("the wait", || service.state(), |state| state == "backoff").await;
+    assert_eq!(journal.numbers(), [0; 0], "batches never overlap");
+    release.send(()).unwrap();
+    journal.reached(1).await;
 }

@@ -41,7 +41,7 @@ pub(crate) async fn until<T: Debug>(
             return seen;
         }
         assert!(tokio::time::Instant::now() < deadline, "no {what} within {DEADLINE:?}; last seen: {seen:?}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -177,6 +177,12 @@ impl Running {
             })
             .unwrap();
         (scope, journal)
+    }
+
+    /// Whether a line with this text was logged.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        let records = self.handle.logging().recent(&mainspring_logging::RecentFilter::default());
+        records.iter().any(|record| record.text() == text)
     }
 
     pub(crate) fn health(&self) -> Health {
