@@ -83,13 +83,7 @@ impl Component for KafkaConsumerComponent {
         let settings = config.into_settings(cx.name(), &connection, &*cx.surroundings())?;
         // librdkafka checks the properties against each other only when a client is made of them.
         drop(Consumer::new(settings.client.clone())?);
-        let metrics = Metrics::new(
-            cx.metrics(),
-            cx.name(),
-            &settings.group,
-            &settings.topics,
-            settings.max_callback_duration,
-        );
+        let metrics = Metrics::new(cx.metrics(), &settings);
         let status = Arc::new(Status::new(client, metrics));
         let collector: Arc<dyn Collector> = Arc::<Status>::clone(&status);
         let registration = cx.metrics().register(collector);

@@ -225,10 +225,6 @@ impl ConsumerConfig {
         millis.map_or(SESSION_TIMEOUT_DEFAULT, Duration::from_millis)
     }
 
-    fn is_new_group_protocol(&self, config: &ClientConfig) -> bool {
-        config.get("group.protocol").as_deref() == Some("consumer")
-    }
-
     /// Fills in what the configuration leaves to the environment.
     pub(crate) fn into_settings(
         self,
@@ -245,7 +241,7 @@ impl ConsumerConfig {
         Ok(Settings {
             component: component.to_owned(),
             group,
-            is_new_group_protocol: self.is_new_group_protocol(&client),
+            protocol: GroupProtocol::of(&client),
             client,
             poll_interval: self.poll_interval(),
             max_batch_size: self.max_batch_size,
@@ -295,6 +291,39 @@ impl KeyLogFormat {
     }
 }
 
+/// How a group shares its partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GroupProtocol {
+    /// Members agree among themselves, and each rebalance takes everything.
+    ClassicEager,
+    /// Members agree among themselves, and a rebalance takes what changes hands.
+    Cooperative,
+    /// The coordinator decides (KIP-848).
+    Consumer,
+}
+
+impl GroupProtocol {
+    fn of(config: &ClientConfig) -> GroupProtocol {
+        let has = |property: &str, value: &str| config.get(property).is_some_and(|set| set.contains(value));
+        if has("group.protocol", "consumer") {
+            GroupProtocol::Consumer
+        } else if has("partition.assignment.strategy", "cooperative") {
+            GroupProtocol::Cooperative
+        } else {
+            GroupProtocol::ClassicEager
+        }
+    }
+
+    /// The value of the label `protocol`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::ClassicEager => "classic_eager",
+            Self::Cooperative => "cooperative",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
 /// A consumer ready to be started: the configuration with everything filled in.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -302,8 +331,7 @@ pub(crate) struct Settings {
     pub(crate) group: String,
     pub(crate) topics: Vec<String>,
     pub(crate) client: ClientConfig,
-    /// Whether the coordinator assigns partitions itself (KIP-848).
-    pub(crate) is_new_group_protocol: bool,
+    pub(crate) protocol: GroupProtocol,
     pub(crate) poll_interval: Duration,
     pub(crate) max_batch_size: usize,
     pub(crate) poll_timeout: Duration,

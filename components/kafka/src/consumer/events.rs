@@ -79,7 +79,7 @@ pub(crate) fn poll_exceeded(status: &Status, error: &KafkaError) {
 }
 
 pub(crate) fn assigned(status: &Status, settings: &Settings, protocol: &str, partitions: &[TopicPartition]) {
-    rebalance(status, settings, "assign", protocol);
+    status.metrics.rebalances("assign", settings.protocol).inc();
     for TopicPartition { topic, partition, .. } in partitions {
         tracing::info!(component = status.component(), group = settings.group, %topic, partition, protocol, "Partition assigned");
     }
@@ -92,7 +92,7 @@ pub(crate) fn revoked(
     partitions: &[TopicPartition],
     lost: bool,
 ) {
-    rebalance(status, settings, if lost { "lost" } else { "revoke" }, protocol);
+    status.metrics.rebalances(if lost { "lost" } else { "revoke" }, settings.protocol).inc();
     for TopicPartition { topic, partition, .. } in partitions {
         let component = status.component();
         if lost {
@@ -101,15 +101,6 @@ pub(crate) fn revoked(
             tracing::info!(component, group = settings.group, %topic, partition, protocol, "Partition revoked");
         }
     }
-}
-
-fn rebalance(status: &Status, settings: &Settings, event: &'static str, protocol: &str) {
-    let label = match (settings.is_new_group_protocol, protocol) {
-        (true, _) => "consumer",
-        (false, "cooperative") => "cooperative",
-        (false, _) => "classic_eager",
-    };
-    status.metrics.rebalance(event, label);
 }
 
 /// A revocation waited for its batch for as long as it may.

@@ -50,6 +50,20 @@ pub(crate) struct Progress {
     /// The offset after the last message that a callback is done with, or the one reading began at.
     pub(crate) position: Option<i64>,
     pub(crate) committed: Option<i64>,
+    /// Messages of it are collected, with a callback, or waiting to come again.
+    pub(crate) is_pending: bool,
+    /// Timestamp in milliseconds of the oldest of those, or else of the last message that a callback is done with.
+    pub(crate) reached_ms: Option<i64>,
+}
+
+/// Messages in a row from one partition, as they are taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// The first of them.
+    pub(crate) offset: i64,
+    /// Timestamps of the first and the last one in milliseconds, where they have any.
+    pub(crate) first_ms: Option<i64>,
+    pub(crate) last_ms: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +80,9 @@ struct Partition {
     began: Option<i64>,
     processed: Option<(i64, Option<i32>)>,
     committed: Option<i64>,
+    /// The first and the last message taken and not processed yet, by their timestamps.
+    pending: Option<(Option<i64>, Option<i64>)>,
+    processed_ms: Option<i64>,
 }
 
 impl Ledger {
@@ -73,7 +90,15 @@ impl Ledger {
     pub(crate) fn assign(&mut self, partitions: &[TopicPartition]) {
         for TopicPartition { topic, partition, .. } in partitions {
             let epoch = self.next_epoch();
-            let fresh = Partition { assignment: epoch, epoch, began: None, processed: None, committed: None };
+            let fresh = Partition {
+                assignment: epoch,
+                epoch,
+                began: None,
+                processed: None,
+                committed: None,
+                pending: None,
+                processed_ms: None,
+            };
             self.partitions.entry(Arc::clone(topic)).or_default().insert(*partition, fresh);
         }
     }
@@ -99,10 +124,12 @@ impl Ledger {
         self.get(topic, partition).is_some()
     }
 
-    /// Notes the first of some messages in a row; `false` when the partition is not ours.
-    pub(crate) fn taken(&mut self, topic: &str, partition: i32, offset: i64) -> bool {
+    /// Notes some messages in a row; `false` when the partition is not ours.
+    pub(crate) fn taken(&mut self, topic: &str, partition: i32, taken: Taken) -> bool {
         let Some(partition) = self.get_mut(topic, partition) else { return false };
-        partition.began.get_or_insert(offset);
+        partition.began.get_or_insert(taken.offset);
+        let (first_ms, _) = partition.pending.unwrap_or((taken.first_ms, None));
+        partition.pending = Some((first_ms, taken.last_ms));
         true
     }
 
@@ -126,6 +153,8 @@ impl Ledger {
                 && partition.epoch == end.epoch
             {
                 partition.processed = Some((end.next, end.leader_epoch));
+                // A batch takes everything that was taken before it.
+                partition.processed_ms = partition.pending.take().and_then(|(_, last_ms)| last_ms);
             }
         }
     }
@@ -216,6 +245,8 @@ impl Ledger {
                     .or(partition.committed)
                     .or(partition.began),
                 committed: partition.committed,
+                is_pending: partition.pending.is_some(),
+                reached_ms: partition.pending.map_or(partition.processed_ms, |(first_ms, _)| first_ms),
             });
             progress.collect::<Vec<_>>()
         };

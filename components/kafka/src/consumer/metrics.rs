@@ -11,6 +11,7 @@ use mainspring_metrics::{
 use tokio::time::Instant;
 
 use crate::client::{RecentAverage, Statistics};
+use crate::consumer::config::{GroupProtocol, Settings};
 use crate::consumer::ledger::Progress;
 
 static CONSUMED: Family = Family::counter(
@@ -60,8 +61,17 @@ static LAG: Family = Family::gauge(
     "kafka_consumer_lag_messages",
     "Messages from the consumer's position to the partition's end.",
 );
+static LAG_SECONDS: Family = Family::gauge(
+    "kafka_consumer_lag_seconds",
+    "Age of the oldest message that no callback is done with; 0 at the partition's end.",
+);
+static OPERATION_DURATION: Family = Family::histogram(
+    "messaging_client_operation_duration_seconds",
+    DURATION_BOUNDS,
+    "Time of one operation of a messaging client.",
+);
 static COMMITTED: Family =
-    Family::gauge("kafka_consumer_committed_offset", "Offset of the last commit since the assignment.");
+    Family::gauge("kafka_consumer_committed_offset", "Offset of the group's last commit.");
 static POSITION: Family = Family::gauge(
     "kafka_consumer_position_offset",
     "Offset after the last message that a callback is done with.",
@@ -74,7 +84,7 @@ static FETCH_QUEUE_BYTES: Family =
     Family::gauge("kafka_consumer_fetch_queue_bytes", "Bytes of the messages fetched and not taken yet.");
 static LAST_POLL: Family = Family::gauge(
     "kafka_consumer_last_poll_timestamp_seconds",
-    "When messages were taken last, as a Unix time.",
+    "When the consumer's task served its client last, as a Unix time.",
 );
 static LAST_COMMIT: Family = Family::gauge(
     "kafka_consumer_last_commit_timestamp_seconds",
@@ -96,6 +106,9 @@ pub(crate) struct Metrics {
     group: String,
     limit: Duration,
     scope: MetricsScope,
+    /// Topics named by the configuration.
+    subscribed: Vec<String>,
+    poll_duration: Histogram,
     topics: Mutex<BTreeMap<Arc<str>, Arc<TopicMetrics>>>,
     batch_messages: Histogram,
     /// Milliseconds since the Unix epoch; 0 is never.
@@ -114,33 +127,46 @@ pub(crate) struct TopicMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(
-        registry: &Registry,
-        component: &str,
-        group: &str,
-        topics: &[String],
-        limit: Duration,
-    ) -> Metrics {
+    pub(crate) fn new(registry: &Registry, settings: &Settings) -> Metrics {
+        let (component, group) = (settings.component.as_str(), settings.group.as_str());
         let scope = MetricsScope::new(registry, component);
-        let batch_messages = scope.histogram(&BATCH_MESSAGES, &[]);
+        let subscribed: Vec<_> =
+            settings.topics.iter().filter(|topic| !topic.starts_with('^')).cloned().collect();
         let metrics = Metrics {
             component: component.to_owned(),
             group: group.to_owned(),
-            limit,
+            limit: settings.max_callback_duration,
+            batch_messages: scope.histogram(&BATCH_MESSAGES, &[]),
+            poll_duration: scope
+                .histogram(&OPERATION_DURATION, &operation_labels("poll", "receive", group, "")),
             scope,
+            subscribed,
             topics: Mutex::default(),
-            batch_messages,
             last_poll: AtomicU64::new(0),
             last_commit: AtomicU64::new(0),
         };
-        // What is known beforehand exists at 0 before it first happens.
-        for topic in topics.iter().filter(|topic| !topic.starts_with('^')) {
-            metrics.topic(topic);
+        metrics.begin_at_zero(settings.protocol);
+        metrics
+    }
+
+    /// What is known beforehand exists before it first happens, so that its first time is a change.
+    fn begin_at_zero(&self, protocol: GroupProtocol) {
+        for topic in &self.subscribed {
+            self.topic(topic);
+            drop(self.scope.histogram(&PROCESS_DURATION, &self.process_labels(topic, "")));
         }
         for reason in RESTART_REASONS {
-            metrics.restarts(reason);
+            self.restarts(reason);
         }
-        metrics
+        for event in ["assign", "revoke", "lost"] {
+            self.rebalances(event, protocol);
+        }
+        let group = self.group.as_str();
+        let succeeded = [("group", group), ("result", "success"), ("error_type", "")];
+        drop(self.scope.counter(&COMMITS, &succeeded));
+        drop(self.scope.histogram(&COMMIT_DURATION, &succeeded));
+        drop(self.scope.histogram(&OPERATION_DURATION, &operation_labels("commit", "settle", group, "")));
+        drop(self.scope.histogram(&REBALANCE_DURATION, &[("group", group)]));
     }
 
     /// The handles of a topic.
@@ -152,6 +178,7 @@ impl Metrics {
         let of_client = [
             ("messaging_system", "kafka"),
             ("messaging_operation_name", "poll"),
+            ("messaging_operation_type", "receive"),
             ("messaging_destination_name", topic),
             ("messaging_consumer_group_name", &self.group),
         ];
@@ -167,8 +194,14 @@ impl Metrics {
         created
     }
 
+    /// The client is about to be served.
     pub(crate) fn polled(&self) {
         self.last_poll.store(unix_millis(), Ordering::Relaxed);
+    }
+
+    /// A batch was collected in this time.
+    pub(crate) fn collected(&self, took: Duration) {
+        self.poll_duration.observe(took.as_secs_f64());
     }
 
     pub(crate) fn batch(&self, messages: usize) {
@@ -177,15 +210,19 @@ impl Metrics {
 
     /// A callback ended; `topic` is empty when its batch had several, `error_type` when it succeeded.
     pub(crate) fn callback(&self, topic: &str, error_type: &str, took: Duration) {
-        let labels = [
+        let labels = self.process_labels(topic, error_type);
+        self.scope.histogram(&PROCESS_DURATION, &labels).observe(took.as_secs_f64());
+    }
+
+    fn process_labels<'l>(&'l self, topic: &'l str, error_type: &'l str) -> [(&'static str, &'l str); 6] {
+        [
             ("messaging_system", "kafka"),
             ("messaging_operation_name", "process"),
             ("messaging_operation_type", "process"),
             ("messaging_destination_name", topic),
             ("messaging_consumer_group_name", &self.group),
             ("error_type", error_type),
-        ];
-        self.scope.histogram(&PROCESS_DURATION, &labels).observe(took.as_secs_f64());
+        ]
     }
 
     pub(crate) fn commit(&self, error_type: &str, took: Duration) {
@@ -193,14 +230,16 @@ impl Metrics {
         let labels = [("group", self.group.as_str()), ("result", result), ("error_type", error_type)];
         self.scope.counter(&COMMITS, &labels).inc();
         self.scope.histogram(&COMMIT_DURATION, &labels).observe(took.as_secs_f64());
+        let labels = operation_labels("commit", "settle", &self.group, error_type);
+        self.scope.histogram(&OPERATION_DURATION, &labels).observe(took.as_secs_f64());
         if error_type.is_empty() {
             self.last_commit.store(unix_millis(), Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn rebalance(&self, event: &str, protocol: &str) {
-        let labels = [("group", self.group.as_str()), ("event", event), ("protocol", protocol)];
-        self.scope.counter(&REBALANCES, &labels).inc();
+    pub(crate) fn rebalances(&self, event: &str, protocol: GroupProtocol) -> Counter {
+        let labels = [("group", self.group.as_str()), ("event", event), ("protocol", protocol.as_str())];
+        self.scope.counter(&REBALANCES, &labels)
     }
 
     pub(crate) fn rebalanced(&self, took: Duration) {
@@ -232,9 +271,14 @@ impl Metrics {
             let seconds = Duration::from_millis(cell.load(Ordering::Relaxed)).as_secs_f64();
             snapshot.gauge(family, &[component, group], seconds);
         }
-        for (topic, count) in assigned {
-            snapshot.gauge(&ASSIGNED, &[component, group, ("topic", topic)], as_f64(*count));
+        let mut assigned_of: BTreeMap<&str, usize> =
+            self.subscribed.iter().map(|topic| (topic.as_str(), 0)).collect();
+        assigned_of.extend(assigned.iter().map(|(topic, count)| (topic.as_str(), *count)));
+        for (topic, count) in assigned_of {
+            snapshot.gauge(&ASSIGNED, &[component, group, ("topic", topic)], as_f64(count));
         }
+        let now_ms = i64::try_from(unix_millis()).unwrap_or(i64::MAX);
+        let mut fetched: Option<(i64, i64)> = None;
         for progress in progress {
             let partition = progress.partition.to_string();
             let labels = [component, group, ("topic", &*progress.topic), ("partition", &partition)];
@@ -243,21 +287,37 @@ impl Metrics {
                     snapshot.gauge(family, &labels, offset_as_f64(offset));
                 }
             };
-            offset(&COMMITTED, progress.committed);
             offset(&POSITION, progress.position);
             let reported = statistics.topics.get(&*progress.topic);
-            let Some(reported) = reported.and_then(|topic| topic.partitions.get(&partition)) else {
-                continue;
-            };
+            let reported = reported.and_then(|topic| topic.partitions.get(&partition));
+            offset(
+                &COMMITTED,
+                progress.committed.or_else(|| reported.map(|reported| reported.committed_offset)),
+            );
+            let Some(reported) = reported else { continue };
             offset(&HIGH_WATERMARK, Some(reported.hi_offset));
             // librdkafka's own lag is that of stored offsets, and we store none. Messages of transactions that are still
             // open cannot be read, so the last stable offset is the end.
             let end = if 0 <= reported.ls_offset { reported.ls_offset } else { reported.hi_offset };
-            let position =
-                progress.position.or(Some(reported.committed_offset)).filter(|offset| 0 <= *offset);
-            offset(&LAG, position.filter(|_| 0 <= end).map(|position| (end - position).max(0)));
-            snapshot.gauge(&FETCH_QUEUE_MESSAGES, &labels, offset_as_f64(reported.fetchq_cnt));
-            snapshot.gauge(&FETCH_QUEUE_BYTES, &labels, offset_as_f64(reported.fetchq_size));
+            let known = progress.position.or(Some(reported.committed_offset)).filter(|offset| 0 <= *offset);
+            // Where nothing is under way, what librdkafka has passed by is done with: markers of transactions are no messages.
+            let passed = (!progress.is_pending).then_some(reported.app_offset).filter(|offset| 0 <= *offset);
+            let lag = known.max(passed).filter(|_| 0 <= end).map(|position| (end - position).max(0));
+            offset(&LAG, lag);
+            let age_ms = match (lag, progress.reached_ms) {
+                (Some(0), _) if !progress.is_pending => Some(0),
+                (_, reached_ms) => reached_ms.map(|reached_ms| (now_ms - reached_ms).max(0)),
+            };
+            if let Some(age_ms) = age_ms {
+                snapshot.gauge(&LAG_SECONDS, &labels, offset_as_f64(age_ms) / 1e3);
+            }
+            // All partitions feed one queue, and each reports the whole of it.
+            let (messages, bytes) = fetched.unwrap_or_default();
+            fetched = Some((messages.max(reported.fetchq_cnt), bytes.max(reported.fetchq_size)));
+        }
+        if let Some((messages, bytes)) = fetched {
+            snapshot.gauge(&FETCH_QUEUE_MESSAGES, &[component], offset_as_f64(messages));
+            snapshot.gauge(&FETCH_QUEUE_BYTES, &[component], offset_as_f64(bytes));
         }
     }
 
@@ -301,6 +361,23 @@ impl TopicMetrics {
         }
         lock(&self.recent_delay).add(Instant::now(), sum_ms, count);
     }
+}
+
+fn operation_labels<'l>(
+    name: &'static str,
+    kind: &'static str,
+    group: &'l str,
+    error_type: &'l str,
+) -> [(&'static str, &'l str); 6] {
+    [
+        ("messaging_system", "kafka"),
+        ("messaging_operation_name", name),
+        ("messaging_operation_type", kind),
+        // One poll, and one commit, may be of several topics.
+        ("messaging_destination_name", ""),
+        ("messaging_consumer_group_name", group),
+        ("error_type", error_type),
+    ]
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -49,6 +49,7 @@ pub(crate) struct Session<'run> {
     /// The batch being collected.
     messages: Vec<ffi::Message>,
     errors: Vec<MessageError>,
+    collecting_since: Instant,
     /// When it is handed out even if it is not full.
     collect_until: Instant,
     commits: Commits,
@@ -109,6 +110,7 @@ impl<'run> Session<'run> {
             phase: Phase::Collecting,
             messages: Vec::new(),
             errors: Vec::new(),
+            collecting_since: now,
             collect_until: now,
             commits: Commits::default(),
             revoking: None,
@@ -133,6 +135,7 @@ impl<'run> Session<'run> {
     }
 
     async fn step(&mut self) {
+        self.run.status.metrics.polled();
         match self.next_event().await {
             Event::Client(event) => self.on_client_event(event),
             Event::Messages(added_from) => self.on_messages(added_from),

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::consumer::batch::Batch;
 use crate::consumer::events::{self, Failure};
-use crate::consumer::ledger::BatchEnd;
+use crate::consumer::ledger::{BatchEnd, Taken};
 use crate::consumer::message::Message;
 use crate::consumer::run::ClientFailure;
 use crate::consumer::session::{Phase, Processing, Session};
@@ -23,7 +23,6 @@ impl Session<'_> {
         if added.is_empty() {
             return;
         }
-        self.run.status.metrics.polled();
         self.run.status.client.on_answer();
         if added_from == 0 {
             self.collect_until = Instant::now() + self.run.settings.poll_timeout;
@@ -31,7 +30,7 @@ impl Session<'_> {
         let mut all_ours = true;
         for run in added.chunk_by(is_same_partition) {
             let first = &run[0];
-            let is_ours = self.run.status.ledger().taken(first.topic(), first.partition(), first.offset());
+            let is_ours = self.run.status.ledger().taken(first.topic(), first.partition(), taken(run));
             self.run
                 .status
                 .readable(|(topic, partition)| *partition == first.partition() && **topic == *first.topic());
@@ -52,6 +51,7 @@ impl Session<'_> {
     }
 
     pub(super) fn begin_batch(&mut self) {
+        self.run.status.metrics.collected(self.collecting_since.elapsed());
         let messages = std::mem::take(&mut self.messages);
         let ends: Arc<[BatchEnd]> = self.ends_of(&messages).into();
         let messages: Vec<_> = messages.into_iter().map(Message::new).collect();
@@ -94,6 +94,7 @@ impl Session<'_> {
             return;
         };
         let Processing { ends, began, overdue, .. } = processing;
+        self.collecting_since = Instant::now();
         // What the callback asked for before it ended stands, whichever way it ended.
         while let Ok(request) = self.run.requests.try_recv() {
             self.on_request(request);
@@ -144,6 +145,13 @@ impl Session<'_> {
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What the ledger notes of messages in a row.
+fn taken(run: &[ffi::Message]) -> Taken {
+    let millis = |message: &ffi::Message| message.timestamp().map(|timestamp| timestamp.millis());
+    let (first, last) = (&run[0], &run[run.len() - 1]);
+    Taken { offset: first.offset(), first_ms: millis(first), last_ms: millis(last) }
 }
 
 fn is_same_partition(a: &ffi::Message, b: &ffi::Message) -> bool {

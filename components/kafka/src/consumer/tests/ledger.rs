@@ -2,7 +2,7 @@
 
 use mainspring_kafka_ffi::TopicPartition;
 
-use crate::consumer::ledger::{BatchEnd, Commit, Ledger};
+use crate::consumer::ledger::{BatchEnd, Commit, Ledger, Taken};
 
 fn partition(id: i32) -> TopicPartition {
     TopicPartition::new("t", id)
@@ -15,9 +15,14 @@ fn assigned(ids: &[i32]) -> Ledger {
     ledger
 }
 
+/// Messages from this offset on, a second later for each offset.
+fn from(offset: i64) -> Taken {
+    Taken { offset, first_ms: Some(offset * 1000), last_ms: Some(offset * 1000 + 999) }
+}
+
 /// A batch of messages `range` of partition 0.
 fn hand_out(ledger: &mut Ledger, range: std::ops::Range<i64>) -> Vec<BatchEnd> {
-    assert!(ledger.taken("t", 0, range.start));
+    assert!(ledger.taken("t", 0, from(range.start)));
     vec![ledger.end("t", 0, range.end, Some(7)).unwrap()]
 }
 
@@ -41,9 +46,9 @@ fn rolled_back_to(ledger: &mut Ledger, ends: &[BatchEnd]) -> Option<i64> {
 #[test]
 fn messages_of_partitions_that_are_not_ours_are_told_apart() {
     let mut ledger = assigned(&[0]);
-    assert!(ledger.taken("t", 0, 5));
-    assert!(!ledger.taken("t", 1, 5));
-    assert!(!ledger.taken("u", 0, 5));
+    assert!(ledger.taken("t", 0, from(5)));
+    assert!(!ledger.taken("t", 1, from(5)));
+    assert!(!ledger.taken("u", 0, from(5)));
     assert_eq!(ledger.end("t", 1, 6, None), None);
 }
 
@@ -162,4 +167,23 @@ fn assigned_partitions_are_counted_by_topic() {
     assert_eq!(ledger.counts().collect::<Vec<_>>(), [("u", 1)]);
     ledger.clear();
     assert_eq!(ledger.counts().count(), 0);
+}
+
+#[test]
+fn the_oldest_message_that_is_not_processed_is_known_by_its_time() {
+    let mut ledger = assigned(&[0]);
+    let reached = |ledger: &Ledger| {
+        let progress = ledger.progress().remove(0);
+        (progress.is_pending, progress.reached_ms)
+    };
+    assert_eq!(reached(&ledger), (false, None));
+    assert!(ledger.taken("t", 0, from(5)));
+    let ends = hand_out(&mut ledger, 7..10);
+    assert_eq!(reached(&ledger), (true, Some(5000)));
+    let failed = ledger.failed(&ends);
+    assert_eq!(reached(&ledger), (true, Some(5000)), "it comes again");
+    ledger.rollback(&failed);
+    let ends = hand_out(&mut ledger, 5..10);
+    ledger.processed(&ends);
+    assert_eq!(reached(&ledger), (false, Some(5999)));
 }
