@@ -154,14 +154,14 @@ impl Client {
         let settings =
             [("group.id", "reader"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
         let consumer: BaseConsumer = self.connect(&settings)?;
-        let partitions = partitions(&consumer, topic).map_err(doing())?;
+        let deadline = Instant::now() + limit;
+        let partitions = partitions(&consumer, topic, limit).map_err(doing())?;
         let mut assignment = TopicPartitionList::new();
         for &partition in &partitions {
             assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(doing())?;
         }
         consumer.assign(&assignment).map_err(doing())?;
 
-        let deadline = Instant::now() + limit;
         let mut records = Vec::new();
         let mut unread: BTreeSet<i32> = partitions.iter().copied().collect();
         while records.len() < n_records || !unread.is_empty() {
@@ -208,7 +208,7 @@ impl Client {
         // Asks as the group without becoming a member.
         let consumer: BaseConsumer = self.connect(&[("group.id", group), ("enable.auto.commit", "false")])?;
         let mut list = TopicPartitionList::new();
-        for partition in partitions(&consumer, topic).map_err(doing())? {
+        for partition in partitions(&consumer, topic, REQUEST_LIMIT).map_err(doing())? {
             list.add_partition(topic, partition);
         }
         // The first group of a cluster waits for the topic that holds all groups' offsets.
@@ -301,8 +301,8 @@ impl ProducerContext for Reports {
     }
 }
 
-fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>, KafkaError> {
-    let metadata = consumer.fetch_metadata(Some(topic), REQUEST_LIMIT)?;
+fn partitions(consumer: &BaseConsumer, topic: &str, limit: Duration) -> Result<Vec<i32>, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), limit)?;
     let mut partitions = Vec::new();
     for topic in metadata.topics() {
         if let Some(code) = topic.error() {
