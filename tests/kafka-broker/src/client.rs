@@ -109,6 +109,20 @@ impl Client {
         self.write_all(topic, [(key, payload)])
     }
 
+    /// Writes one record to a partition and waits for its acknowledgement.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_to(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: impl AsRef<[u8]>,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), BrokerError> {
+        self.send(topic, Some(partition), [(key, payload)])
+    }
+
     /// Writes records, each a key and a payload, and waits until all are acknowledged.
     ///
     /// # Errors
@@ -118,12 +132,22 @@ impl Client {
         topic: &str,
         records: impl IntoIterator<Item = (K, P)>,
     ) -> Result<(), BrokerError> {
+        self.send(topic, None, records)
+    }
+
+    fn send<K: AsRef<[u8]>, P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        records: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<(), BrokerError> {
         let doing = || BrokerError::client(format!("write to `{topic}`"));
         let producer = self.producer()?;
         let failure = Arc::new(Mutex::new(None));
         for (key, payload) in records {
             let record = BaseRecord::with_opaque_to(topic, Box::new(Arc::clone(&failure)));
             let mut record = record.key(key.as_ref()).payload(payload.as_ref());
+            record.partition = partition;
             while let Err((error, refused)) = producer.send(record) {
                 if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                     return Err(doing()(error));

@@ -21,6 +21,18 @@ fn record_is_read_back_where_it_was_written() -> TestResult {
 }
 
 #[test]
+fn record_for_a_partition_is_read_back_there() -> TestResult {
+    let topic = unique_name("orders");
+    shared().create_topic(&topic, 3)?;
+    for partition in [2, 0] {
+        shared().write_to(&topic, partition, "key", "payload")?;
+    }
+    let records = shared().read_all(&topic, 2, LIMIT)?;
+    assert_eq!(records.iter().map(|record| record.partition).collect::<Vec<_>>(), [0, 2]);
+    Ok(())
+}
+
+#[test]
 fn records_of_one_key_stay_in_order() -> TestResult {
     let topic = unique_name("orders");
     shared().create_topic(&topic, 2)?;
