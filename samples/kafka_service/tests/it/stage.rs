@@ -9,6 +9,7 @@ use mainspring_kafka_broker::{Client, unique_name};
 use mainspring_testsuite::DEADLINE;
 
 use crate::BINARY;
+use crate::readme::secdist;
 
 /// Partitions of each topic.
 pub(crate) const N_PARTITIONS: i32 = 2;
@@ -190,11 +191,7 @@ impl Drop for EndOnDrop<'_> {
 /// Starts a service whose Kafka is at this address, told as README does it.
 #[track_caller]
 pub(crate) fn start_at(bootstrap_servers: &str, config: &ServiceConfig) -> ServiceProcess {
-    let secdist = format!(
-        r#"{{"kafka_settings": {{
-            "kafka-producer": {{"brokers": "{bootstrap_servers}"}}, "kafka-consumer": {{"brokers": "{bootstrap_servers}"}}}}}}"#
-    );
-    ServiceProcess::start(BINARY, config, &[("SECDIST_CONFIG", &secdist)])
+    ServiceProcess::start(BINARY, config, &[("SECDIST_CONFIG", &secdist(bootstrap_servers))])
 }
 
 /// The body of a `POST /produce`.
