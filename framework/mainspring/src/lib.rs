@@ -46,7 +46,7 @@ pub mod prelude {
     };
 }
 
-/// The code blocks of the repository's README.
-#[cfg(doctest)]
+/// The code blocks of the repository's README, which use Kafka.
+#[cfg(all(doctest, feature = "kafka"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

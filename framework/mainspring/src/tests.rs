@@ -1,5 +1,7 @@
 //! The process as its supervisor meets it: what it prints and the code it ends with.
 
+mod options;
+#[cfg(feature = "kafka")]
 mod readme;
 
 use std::path::Path;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// A file of `configs/` as a text that tests change.
+/// A configuration, mostly a file of `configs/`, as a text that tests change.
 #[derive(Debug, Clone)]
 pub struct ServiceConfig {
     name: String,
@@ -31,6 +31,12 @@ impl ServiceConfig {
         Self::as_it_is(name).with("port: 8187", "port: 0").with("port: 8086", "port: 0")
     }
 
+    /// A configuration that lies beside a test.
+    #[must_use]
+    pub fn from_text(name: &str, text: &str) -> Self {
+        Self { name: name.to_owned(), text: text.to_owned() }
+    }
+
     /// `configs/<name>` without a change.
     ///
     /// # Panics
@@ -52,7 +58,7 @@ impl ServiceConfig {
     #[track_caller]
     pub fn with(self, old: &str, new: &str) -> Self {
         let n_hits = self.text.matches(old).count();
-        assert_eq!(n_hits, 1, "`{old}` is {n_hits} times in configs/{}", self.name);
+        assert_eq!(n_hits, 1, "`{old}` is {n_hits} times in {}", self.name);
         Self { text: self.text.replacen(old, new, 1), ..self }
     }
 

@@ -1,6 +1,6 @@
 //! Runs service binaries for end-to-end tests.
 //!
-//! [`ServiceConfig`] is a file of `configs/` with a few texts replaced; [`ServiceProcess`] is the binary that runs with
+//! [`ServiceConfig`] is mostly a file of `configs/` with a few texts replaced; [`ServiceProcess`] is the binary that runs with
 //! it, asked over HTTP and by signals. The tests of a sample lie beside it, in `samples/<name>/tests/it`, because only
 //! there cargo says where its binary is: `ServiceProcess::start(env!("CARGO_BIN_EXE_hello_service"), ..)`.
 //!

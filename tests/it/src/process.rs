@@ -1,8 +1,9 @@
 //! A service binary as a child process.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,6 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use ureq::Agent;
 
 use crate::{Answer, ConfigFile, Metrics, ServiceConfig, http};
+
+/// Waits for a line before it becomes the service. It ends without one when the test dies before the guardian is there.
+const LAUNCH: &str = r#"read -r go && exec "$@" </dev/null"#;
 
 /// Ends the process `$1` when its stdin, which only the test process holds, is closed.
 const GUARDIAN: &str = r#"cat >/dev/null; kill -9 "$1""#;
@@ -68,6 +72,10 @@ impl ServiceProcess {
     }
 
     /// Starts a binary with a configuration, whatever will come of it.
+    ///
+    /// # Panics
+    /// When there is no such binary.
+    #[track_caller]
     pub fn launch(binary: &str, config: &ServiceConfig, env: &[(&str, &str)]) -> Self {
         let file = config.write();
         let mut service = Self::spawn(binary, &["--config", file.path()], env);
@@ -84,17 +92,20 @@ impl ServiceProcess {
         Self::spawn(binary, args, &[]).ended()
     }
 
+    #[track_caller]
     fn spawn(binary: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(binary)
+        assert!(Path::new(binary).is_file(), "there is no {binary} to run");
+        let mut child = Command::new("sh")
+            .args(["-c", LAUNCH, "sh", binary])
             .args(args)
             .env_remove("SECDIST_CONFIG")
             .env_remove("SECDIST_PATH")
             .envs(env.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot run {binary}: {error}"));
+            .expect("a shell is there");
         let guardian = Command::new("sh")
             .args(["-c", GUARDIAN, "sh", &child.id().to_string()])
             .stdin(Stdio::piped())
@@ -103,6 +114,8 @@ impl ServiceProcess {
             .process_group(0)
             .spawn()
             .expect("a shell is there");
+        let mut go = child.stdin.take().expect("it was asked for");
+        go.write_all(b"go\n").expect("the child waits for it");
         let stdout = Output::read(child.stdout.take().expect("it was asked for"));
         let stderr = Output::read(child.stderr.take().expect("it was asked for"));
         Self { child, guardian, stdout, stderr, agent: http::agent(), addresses: None, config: None }

@@ -109,6 +109,20 @@ impl Client {
         self.write_all(topic, [(key, payload)])
     }
 
+    /// Writes one record to a partition and waits for its acknowledgement.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_to(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: impl AsRef<[u8]>,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), BrokerError> {
+        self.send(topic, Some(partition), [(key, payload)])
+    }
+
     /// Writes records, each a key and a payload, and waits until all are acknowledged.
     ///
     /// # Errors
@@ -118,12 +132,22 @@ impl Client {
         topic: &str,
         records: impl IntoIterator<Item = (K, P)>,
     ) -> Result<(), BrokerError> {
+        self.send(topic, None, records)
+    }
+
+    fn send<K: AsRef<[u8]>, P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        records: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<(), BrokerError> {
         let doing = || BrokerError::client(format!("write to `{topic}`"));
         let producer = self.producer()?;
         let failure = Arc::new(Mutex::new(None));
         for (key, payload) in records {
             let record = BaseRecord::with_opaque_to(topic, Box::new(Arc::clone(&failure)));
             let mut record = record.key(key.as_ref()).payload(payload.as_ref());
+            record.partition = partition;
             while let Err((error, refused)) = producer.send(record) {
                 if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                     return Err(doing()(error));
@@ -154,14 +178,14 @@ impl Client {
         let settings =
             [("group.id", "reader"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
         let consumer: BaseConsumer = self.connect(&settings)?;
-        let partitions = partitions(&consumer, topic).map_err(doing())?;
+        let deadline = Instant::now() + limit;
+        let partitions = partitions(&consumer, topic, limit).map_err(doing())?;
         let mut assignment = TopicPartitionList::new();
         for &partition in &partitions {
             assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(doing())?;
         }
         consumer.assign(&assignment).map_err(doing())?;
 
-        let deadline = Instant::now() + limit;
         let mut records = Vec::new();
         let mut unread: BTreeSet<i32> = partitions.iter().copied().collect();
         while records.len() < n_records || !unread.is_empty() {
@@ -208,7 +232,7 @@ impl Client {
         // Asks as the group without becoming a member.
         let consumer: BaseConsumer = self.connect(&[("group.id", group), ("enable.auto.commit", "false")])?;
         let mut list = TopicPartitionList::new();
-        for partition in partitions(&consumer, topic).map_err(doing())? {
+        for partition in partitions(&consumer, topic, REQUEST_LIMIT).map_err(doing())? {
             list.add_partition(topic, partition);
         }
         // The first group of a cluster waits for the topic that holds all groups' offsets.
@@ -301,8 +325,8 @@ impl ProducerContext for Reports {
     }
 }
 
-fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>, KafkaError> {
-    let metadata = consumer.fetch_metadata(Some(topic), REQUEST_LIMIT)?;
+fn partitions(consumer: &BaseConsumer, topic: &str, limit: Duration) -> Result<Vec<i32>, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), limit)?;
     let mut partitions = Vec::new();
     for topic in metadata.topics() {
         if let Some(code) = topic.error() {

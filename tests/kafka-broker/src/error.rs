@@ -1,6 +1,7 @@
 //! What can go wrong around a test broker, with the broker's last words where it has any.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -8,18 +9,35 @@ use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 
-/// The line that installs Java and Maven where `apt-get` exists.
-const INSTALL: &str = "apt-get install --no-install-recommends openjdk-17-jre-headless maven";
+use crate::settings::JAVA_VERSION_MIN;
+
+/// The line that installs Java and Maven where `apt-get` exists. A release that no longer has Java 17 has a newer one as
+/// its default; one that has it may have an older default.
+const INSTALL: &str = "apt-get update && apt-get install -y --no-install-recommends maven \
+     $(apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 && \
+     echo openjdk-17-jre-headless || echo default-jre-headless)";
 
 /// Why a broker could not be prepared, started or asked.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` is the text for people, causes included: that is what `expect` and a failed test print.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// Java or Maven is not on `PATH`.
-    #[error("the Kafka tests need `{tool}`, which is not installed; install it with `{INSTALL}`")]
+    #[error("the Kafka tests need `{tool}`, which is not installed; as root, run `{INSTALL}`")]
     ToolMissing {
         /// The program that was looked for.
         tool: &'static str,
+    },
+    /// The Java on `PATH` cannot run Kafka.
+    #[error(
+        "the Kafka tests need Java {JAVA_VERSION_MIN} or newer, but `{java}` is {found}; as root, run `{INSTALL}`"
+    )]
+    JavaTooOld {
+        /// The program on `PATH`.
+        java: PathBuf,
+        /// What it says about itself.
+        found: String,
     },
     /// A preparation step ended with an error.
     #[error("cannot prepare Kafka: {step} failed ({status}):\n{output}")]
@@ -69,16 +87,16 @@ pub enum BrokerError {
     },
 }
 
+impl fmt::Debug for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.with_causes())
+    }
+}
+
 impl BrokerError {
     /// The error and its causes in one text.
     pub fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
+        with_causes(self)
     }
 
     /// For `map_err`: an I/O error with what was attempted and on what.
@@ -92,4 +110,15 @@ impl BrokerError {
         let doing = doing.into();
         move |source| Self::Client { doing, source }
     }
+}
+
+/// An error and its causes in one text.
+pub(crate) fn with_causes(error: &impl Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -8,7 +8,7 @@
 //! use std::time::Duration;
 //! use mainspring_kafka_broker::{shared, unique_name};
 //!
-//! # fn main() -> Result<(), mainspring_kafka_broker::BrokerError> {
+//! # fn main() -> mainspring_kafka_broker::TestResult {
 //! let broker = shared();
 //! let topic = unique_name("orders");
 //! broker.create_topic(&topic, 2)?;
@@ -19,9 +19,9 @@
 //! ```
 //!
 //! Nothing outlives the test process, however it ends: a guardian process sees to that, see `session.rs`. The brokers'
-//! directories with their logs are kept, and their place printed, when a test that uses one panics or when
-//! `MAINSPRING_KEEP_BROKER=1` is set; a test that fails by returning an error does not panic. `MAINSPRING_CACHE_DIR`
-//! moves the prepared files out of the workspace's `.cache`.
+//! directories with their logs are kept, and their place and the end of the logs printed, when a test that uses one panics
+//! or fails by a [`TestResult`], when a broker does not start or end as told, and when `MAINSPRING_KEEP_BROKER=1` is set.
+//! `MAINSPRING_CACHE_DIR` moves the prepared files out of the workspace's `.cache`.
 //!
 //! `cargo run -p mainspring-kafka-broker -- orders:3` starts the same broker for trying things out by hand.
 
@@ -37,4 +37,5 @@ mod wait;
 pub use broker::{Broker, BrokerOptions, Cluster, shared, unique_name};
 pub use client::{Client, ReadRecord};
 pub use error::BrokerError;
+pub use session::{TestFailure, TestResult};
 pub use setup::{Installation, setup};

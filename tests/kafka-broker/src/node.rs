@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::session::Session;
-use crate::settings::{CLUSTER_ID, LogEvent, Role, server_properties};
+use crate::settings::{CLUSTER_ID, LogEvent, Role, is_port_taken, server_properties};
 use crate::setup::{Installation, last_lines};
 use crate::{BrokerError, wait};
 
@@ -27,6 +27,9 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// SIGKILL takes effect in milliseconds, unless the machine swaps.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
+
+/// A connection that happens to leave from a stopped node's port goes away within seconds, as tests do.
+const PORT_LIMIT: Duration = Duration::from_secs(60);
 
 /// More than a node reports in its life, so the log's reader never waits for us.
 const EVENTS_MAX: usize = 64;
@@ -65,7 +68,7 @@ impl Node {
         let kafka = kafka.clone();
         let mut node = Self { session, kafka, spec, directory, port: 0, process: None };
         node.create_data()?;
-        node.launch()?;
+        node.launch().inspect_err(|_| node.session.keep())?;
         Ok(node)
     }
 
@@ -88,10 +91,19 @@ impl Node {
         last_lines(&String::from_utf8_lossy(&log))
     }
 
-    /// Starts the node again, on the same data and the same port.
+    /// Starts the node again, on the same data and the same port. The port was the system's choice, so the system may
+    /// have given it to somebody else's connection meanwhile: then the node tries again until it is free.
     pub(crate) fn restart(&mut self) -> Result<(), BrokerError> {
         self.kill()?;
-        self.launch()
+        let deadline = Instant::now() + PORT_LIMIT;
+        loop {
+            match self.launch() {
+                Err(BrokerError::Exited { log, .. }) if is_port_taken(&log) && Instant::now() < deadline => {
+                    self.wait_for_end(KILL_LIMIT)?;
+                }
+                result => return result.inspect_err(|_| self.session.keep()),
+            }
+        }
     }
 
     /// SIGKILL, and waits for the end. Does nothing when the node is not running.
@@ -200,7 +212,8 @@ impl Node {
             Ok(Some(_status)) => Ok(()),
             Ok(None) => Err("it is still running".to_owned()),
             Err(error) => Err(error.to_string()),
-        })?;
+        })
+        .inspect_err(|_| self.session.keep())?;
         self.process = None;
         let pid_file = self.pid_file();
         fs::remove_file(&pid_file).map_err(BrokerError::io("remove", &pid_file))

@@ -8,6 +8,8 @@
 //! only after its `pid` file exists where the guardian looks.
 
 use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::panic;
@@ -17,6 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::BrokerError;
+use crate::error::with_causes;
+use crate::setup::last_lines;
 
 /// `$1` is the session's directory. Removal is tried for a while because a killed process may still be writing into it.
 const GUARDIAN: &str = r#"
@@ -34,6 +38,10 @@ thread_local! {
     static USES_BROKER: Cell<bool> = const { Cell::new(false) };
 }
 
+/// The session of this process, once there is one. Never dropped, as statics are not: the guardian does what a
+/// destructor would.
+static SESSION: Mutex<Option<Arc<Session>>> = Mutex::new(None);
+
 /// The directory of all nodes of this process.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -46,8 +54,6 @@ pub(crate) struct Session {
 impl Session {
     /// The session of this process; the calling thread's test is from now on one that uses a broker.
     pub(crate) fn get() -> Result<Arc<Self>, BrokerError> {
-        // Never dropped, as statics are not: the guardian does what a destructor would.
-        static SESSION: Mutex<Option<Arc<Session>>> = Mutex::new(None);
         USES_BROKER.set(true);
         let mut session = SESSION.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = &*session {
@@ -89,6 +95,11 @@ impl Session {
         Ok(directory)
     }
 
+    /// Keeps the directories, and shows the end of the logs beside the test that failed.
+    pub(crate) fn keep(&self) {
+        keep(&self.directory);
+    }
+
     /// Whether the directories are kept.
     pub(crate) fn keeps(&self) -> bool {
         self.directory.join("keep").exists()
@@ -113,5 +124,32 @@ fn keep(directory: &Path) {
     match fs::write(directory.join("keep"), "") {
         Ok(()) => eprintln!("note: the broker's files are kept in {}", directory.display()),
         Err(error) => eprintln!("note: the broker's files cannot be kept: {error}"),
+    }
+    for node in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let Ok(log) = fs::read(node.path().join("log")) else { continue };
+        let tail = last_lines(&String::from_utf8_lossy(&log));
+        eprintln!("the end of the log of {}:\n{tail}", node.file_name().display());
+    }
+}
+
+/// What a test that uses brokers returns. A failure keeps the logs and shows their end, as a panic does.
+pub type TestResult = Result<(), TestFailure>;
+
+/// Made by `?` from any error, at the moment that a test fails.
+pub struct TestFailure(String);
+
+impl<E: Error> From<E> for TestFailure {
+    fn from(error: E) -> Self {
+        if let Some(session) = &*SESSION.lock().unwrap_or_else(PoisonError::into_inner) {
+            session.keep();
+        }
+        Self(with_causes(&error))
+    }
+}
+
+/// The text for people, which libtest prints.
+impl fmt::Debug for TestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }

@@ -9,6 +9,9 @@ use std::path::Path;
 /// The Kafka release that is started.
 pub(crate) const KAFKA_VERSION: &str = "4.3.1";
 
+/// The oldest Java that runs it.
+pub(crate) const JAVA_VERSION_MIN: u32 = 17;
+
 /// The cluster id of every node. Fixed, so that a formatted directory can be copied; the clusters never meet.
 pub(crate) const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 
@@ -195,6 +198,13 @@ logger.d.name = org.apache.kafka.common.network.Selector
 logger.d.level = info
 ";
 
+/// The major version in what `java -version` prints: 17 of `openjdk version "17.0.15" 2025-04-15`, and 1 of the old
+/// style `"1.8.0_412"`, which is old enough.
+pub(crate) fn java_version(text: &str) -> Option<u32> {
+    let (_before, version) = text.split_once(" version \"")?;
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
 /// What the log says that somebody waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LogEvent {
@@ -214,6 +224,11 @@ impl LogEvent {
         let listener = before.rsplit(' ').next()?.to_owned();
         Some(Self::Listening { listener, port: port.trim_end_matches('.').parse().ok()? })
     }
+}
+
+/// Whether a node gave up because somebody else listens on its port, or is connected from it.
+pub(crate) fn is_port_taken(log: &str) -> bool {
+    log.contains("java.net.BindException: Address already in use")
 }
 
 #[cfg(test)]

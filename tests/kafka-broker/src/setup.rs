@@ -8,22 +8,30 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::node::{Node, Spec};
-use crate::settings::{CLUSTER_ID, JAVA_FLAGS, LOG4J, Role, pom, server_properties};
-use crate::{BrokerError, Client};
+use crate::settings::{
+    CLUSTER_ID, JAVA_FLAGS, JAVA_VERSION_MIN, LOG4J, Role, java_version, pom, server_properties,
+};
+use crate::{BrokerError, Client, wait};
 
 /// How many records the archive's training run sends: enough to load the produce path's classes.
 const TRAINING_RECORDS: usize = 1000;
 
 /// Writing the archive happens while the broker exits and takes about 7 s on a quiet machine.
 const ARCHIVE_LIMIT: Duration = Duration::from_secs(120);
+
+/// The downloads take 10 s, and minutes over a slow line; a repository that never answers is found out.
+const MAVEN_LIMIT: Duration = Duration::from_secs(900);
+
+/// Formatting takes 2 s on a quiet machine, asking Java for its version a tenth of one.
+const JAVA_LIMIT: Duration = Duration::from_secs(120);
 
 /// A prepared Kafka: where its parts are.
 #[derive(Debug, Clone)]
@@ -82,8 +90,9 @@ impl Installation {
 /// Prepares Kafka, or finds it prepared. Called by every start of a broker, and by `cargo xtask setup`.
 ///
 /// # Errors
-/// [`BrokerError::ToolMissing`] with the line that installs Java or Maven; [`BrokerError::Setup`] with the output of the
-/// step that failed; [`BrokerError::Io`] when the cache directory cannot be written.
+/// [`BrokerError::ToolMissing`] or [`BrokerError::JavaTooOld`] with the line that installs Java and Maven;
+/// [`BrokerError::Setup`] or [`BrokerError::Deadline`] with the output of the step that failed or hangs;
+/// [`BrokerError::Io`] when the cache directory cannot be written.
 pub fn setup() -> Result<Installation, BrokerError> {
     static PREPARED: Mutex<Option<Installation>> = Mutex::new(None);
     let mut prepared = PREPARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -101,7 +110,7 @@ pub fn setup() -> Result<Installation, BrokerError> {
 }
 
 fn prepare(cache: &Path) -> Result<Installation, BrokerError> {
-    let java = find_on_path("java")?;
+    let java = find_java()?;
     let jars = cache.join(format!("jars-{:016x}", hash(pom())));
     if !jars.exists() {
         in_new_directory(&jars, fetch_jars)?;
@@ -135,7 +144,8 @@ fn fetch_jars(directory: &Path) -> Result<(), BrokerError> {
     maven.args(["-B", "-ntp", "-C", "-f"]).arg(&project);
     maven.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
     maven.arg(flag("-DoutputDirectory=", directory));
-    run("fetching the jars with Maven", &mut maven)
+    run("fetching the jars with Maven", &mut maven, MAVEN_LIMIT)?;
+    Ok(())
 }
 
 fn prepare_parts(kafka: &Installation, directory: &Path) -> Result<(), BrokerError> {
@@ -157,7 +167,8 @@ fn format_template(kafka: &Installation, directory: &Path, role: Role) -> Result
     let (program, arguments) = java.split_first().expect("a command starts with its program");
     let mut format = Command::new(program);
     format.args(arguments).args(["format", "--standalone", "-t", CLUSTER_ID, "-c"]).arg(&properties);
-    run("formatting a data directory", &mut format)
+    run("formatting a data directory", &mut format, JAVA_LIMIT)?;
+    Ok(())
 }
 
 /// Runs a broker for as long as a thousand records take and keeps the classes it loaded.
@@ -214,6 +225,17 @@ fn cache_directory() -> PathBuf {
     root.unwrap_or(package).join(".cache")
 }
 
+/// The Java on `PATH`, if it is new enough for Kafka.
+fn find_java() -> Result<PathBuf, BrokerError> {
+    let java = find_on_path("java")?;
+    let said = run("asking Java for its version", Command::new(&java).arg("-version"), JAVA_LIMIT)?;
+    if java_version(&said).is_some_and(|version| JAVA_VERSION_MIN <= version) {
+        return Ok(java);
+    }
+    let found = said.lines().find(|line| line.contains("version")).unwrap_or(&said).to_owned();
+    Err(BrokerError::JavaTooOld { java, found })
+}
+
 fn find_on_path(tool: &'static str) -> Result<PathBuf, BrokerError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
@@ -222,14 +244,38 @@ fn find_on_path(tool: &'static str) -> Result<PathBuf, BrokerError> {
     found.and_then(|file| fs::canonicalize(file).ok()).ok_or(BrokerError::ToolMissing { tool })
 }
 
-fn run(step: &'static str, command: &mut Command) -> Result<(), BrokerError> {
-    let output = command.output().map_err(BrokerError::io("run", Path::new(command.get_program())))?;
-    if output.status.success() {
-        return Ok(());
+/// Runs a program to its end and returns what it printed; kills it when the time is up.
+fn run(step: &'static str, command: &mut Command, limit: Duration) -> Result<String, BrokerError> {
+    let program = PathBuf::from(command.get_program());
+    let cannot_run = || BrokerError::io("run", &program);
+    // A file, and no pipe: the program never waits for a reader. All share one position in it, so they append.
+    let output = tempfile::Builder::new().append(true).tempfile().map_err(cannot_run())?;
+    let mut output = output.into_file();
+    command.stdin(Stdio::null());
+    command.stdout(output.try_clone().map_err(cannot_run())?);
+    command.stderr(output.try_clone().map_err(cannot_run())?);
+    let mut child = command.spawn().map_err(cannot_run())?;
+    let ended = wait::until(step, limit, || match child.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        Ok(None) => Err(last_lines(&read_from_start(&mut output))),
+        Err(error) => Err(error.to_string()),
+    });
+    let status = ended.inspect_err(|_| {
+        // It may have ended meanwhile.
+        let _killed = child.kill().and_then(|()| child.wait()).is_ok();
+    })?;
+    let text = read_from_start(&mut output);
+    if status.success() {
+        return Ok(text);
     }
-    let text = [output.stdout, output.stderr].concat();
-    let output_tail = last_lines(&String::from_utf8_lossy(&text));
-    Err(BrokerError::Setup { step, status: output.status, output: output_tail })
+    Err(BrokerError::Setup { step, status, output: last_lines(&text) })
+}
+
+fn read_from_start(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    // What cannot be read is missing in a message, and nowhere else.
+    let _n_bytes = file.rewind().and_then(|()| file.read_to_end(&mut bytes)).is_ok();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The last lines of a program's output, enough to see why it gave up.

@@ -1,17 +1,20 @@
 //! What README shows: its configuration is right, and its errors are what a wrong one is told.
 
 use mainspring_config::{FakeSurroundings, Source, VarsOptions};
-use mainspring_core::{ComponentContext, ComponentList, LoadError, NoConfig, Service, ServiceOptions};
+use mainspring_core::{
+    Component, ComponentContext, ComponentList, LoadError, NoConfig, Service, ServiceOptions,
+};
+use mainspring_kafka::{KafkaConsumerComponent, KafkaEmbeddedComponent, KafkaProducerComponent};
 use mainspring_server::{HandlerError, JsonHandler, JsonHandlerComponent, RequestContext};
 
 use crate::CommonComponents;
 
 const README: &str = include_str!("../../../../README.md");
 
-struct Hello;
+struct TakeOrder;
 
-impl JsonHandler for Hello {
-    const DEFAULT_NAME: &'static str = "handler-hello";
+impl JsonHandler for TakeOrder {
+    const DEFAULT_NAME: &'static str = "handler-orders";
     type Config = NoConfig;
     type Request = String;
     type Response = String;
@@ -20,8 +23,19 @@ impl JsonHandler for Hello {
         Ok(Self)
     }
 
-    async fn handle(&self, name: String, _: &RequestContext) -> Result<String, HandlerError> {
-        Ok(name)
+    async fn handle(&self, order: String, _: &RequestContext) -> Result<String, HandlerError> {
+        Ok(order)
+    }
+}
+
+struct Orders;
+
+impl Component for Orders {
+    const DEFAULT_NAME: &'static str = "orders";
+    type Config = NoConfig;
+
+    async fn load(_: NoConfig, _: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self)
     }
 }
 
@@ -40,15 +54,21 @@ fn the_errors_are_what_a_wrong_configuration_is_told() {
     assert_eq!(problems(&wrong), block("text").trim_end());
 }
 
-/// The first fenced block of a language.
+/// The first fenced block of a language in the chapter about a service of one's own.
 fn block(language: &str) -> &'static str {
-    let (_, after) = README.split_once(&format!("```{language}\n")).expect("README has such a block");
+    let (_, chapter) = README.split_once("\n## A service\n").expect("README has that chapter");
+    let (_, after) = chapter.split_once(&format!("```{language}\n")).expect("it has such a block");
     after.split_once("```").expect("the block ends").0
 }
 
 fn problems(text: &str) -> String {
     let surroundings = FakeSurroundings::default();
-    let list = ComponentList::common_server().append_default::<JsonHandlerComponent<Hello>>();
+    let list = ComponentList::common_server()
+        .append_default::<KafkaEmbeddedComponent>()
+        .append::<KafkaProducerComponent>("kafka-producer")
+        .append::<KafkaConsumerComponent>("kafka-consumer")
+        .append_default::<JsonHandlerComponent<TakeOrder>>()
+        .append_default::<Orders>();
     let source = Source::new("static_config.yaml", text);
     let checked = mainspring_config::load(&source, &VarsOptions::default(), &surroundings)
         .and_then(|root| Service::new(&list, &root, ServiceOptions::default()));

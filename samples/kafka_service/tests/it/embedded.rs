@@ -5,6 +5,7 @@ use mainspring_it::{ServiceConfig, ServiceProcess};
 use mainspring_testsuite::eventually;
 
 use crate::BINARY;
+use crate::readme::{blocks, output_of, without_times};
 use crate::stage::{consumed, request};
 
 #[track_caller]
@@ -13,29 +14,49 @@ fn embedded() -> ServiceProcess {
 }
 
 /// What README's `curl` posts, and where to.
-fn readme_request() -> (String, String) {
-    let readme = include_str!("../../../../README.md");
-    let line =
-        readme.lines().find(|line| line.contains("curl") && line.contains("-d '")).expect("README shows it");
-    let url =
-        line.split_whitespace().find(|word| word.contains("localhost:8187")).expect("it names the service");
-    let (_port, path) = url.split_once(":8187").expect("found above");
-    let body = line.split('\'').nth(1).expect("the body is quoted");
-    (path.to_owned(), body.to_owned())
+#[track_caller]
+fn readme_request(blocks: &[(&'static str, &'static str)]) -> (&'static str, &'static str) {
+    let posts = |(_, block): &&(_, &'static str)| block.contains("curl") && block.contains(" -d '");
+    let (_, command) = blocks.iter().find(posts).expect("README posts something");
+    let (_, after) = command.split_once("localhost:8187").expect("it names the service");
+    let path = after.split(' ').next().expect("a split has a first part");
+    (path, after.split('\'').nth(1).expect("the body is quoted"))
 }
 
 #[test]
-fn record_of_the_readme_is_sent_consumed_and_counted() {
+fn first_message_prints_what_the_readme_shows() {
+    let blocks = blocks("First message");
     let service = embedded();
-    let (path, body) = readme_request();
+    let log = || -> Vec<String> {
+        let address = |line: &str, port: u16, shown: &str| line.replace(&format!("[::]:{port}"), shown);
+        let lines = service.log().into_iter().map(|line| without_times(&line));
+        let lines = lines.map(|line| address(&line, service.main_addr().port(), "[::]:8187"));
+        lines.map(|line| address(&line, service.monitor_addr().port(), "[::]:8086")).collect()
+    };
+    let started =
+        output_of(&blocks, "--config configs/kafka_service_embedded.yaml").lines().map(without_times);
+    for line in started {
+        assert!(log().contains(&line), "the log has no line `{line}`: {:#?}", log());
+    }
+
+    let (path, body) = readme_request(&blocks);
     // curl says that its body is a form.
     let answer =
-        service.try_post_as("application/x-www-form-urlencoded", &path, &body).expect("it is answered");
-    assert_eq!(answer.brief(), (200, r#"{"message":"Message send successfully"}"#));
-    service.until_logged(" Message consumed topic=test-topic-1 ");
-    let count =
-        || service.metrics().sum("kafka_service_consumed_messages_total", &[("topic", "test-topic-1")]);
-    eventually("the count", count, |count| *count == 1.0);
+        service.try_post_as("application/x-www-form-urlencoded", path, body).expect("it is answered");
+    assert_eq!(answer.brief(), (200, output_of(&blocks, path)));
+
+    let shown = blocks.iter().find(|(_, block)| block.contains(" Message consumed "));
+    let consumed_line = without_times(shown.expect("README shows it").1.trim_end());
+    eventually("the line that README shows", log, |log| log.contains(&consumed_line));
+    let needle = "kafka_service_consumed";
+    let counted = output_of(&blocks, &format!("localhost:8086/metrics | grep {needle}"));
+    let grep = || -> Vec<String> {
+        let metrics = service.monitor("/metrics").body;
+        metrics.lines().filter(|line| line.contains(needle)).map(str::to_owned).collect()
+    };
+    eventually("the count that README shows", grep, |lines| {
+        lines.iter().eq(&counted.lines().collect::<Vec<_>>())
+    });
     assert_eq!(consumed(&service.log()).len(), 1);
     // One warning, that nothing is durable; whoever tries this first should not wonder about others.
     let warnings: Vec<_> = service.log().into_iter().filter(|line| line.contains(" WARNING ")).collect();

@@ -5,6 +5,7 @@ mod configuration;
 mod embedded;
 mod groups;
 mod outages;
+mod readme;
 mod real;
 mod stage;
 mod stopping;

@@ -26,6 +26,9 @@ fn record_is_stored_consumed_committed_and_counted() {
         |committed| committed.clone().into_iter().eq([expected.clone()]),
     );
 
+    // The batch is counted when its callback has returned, which its commit does not wait for.
+    let processed = || service.metrics().sum("kafka_consumer_processed_messages_total", &[("topic", topic)]);
+    eventually("the batch to be counted", processed, |n| *n == 1.0);
     check_metrics(&service.metrics(), topic, &stage.group);
     let openmetrics = service.monitor_as("/metrics", "application/openmetrics-text; version=1.0.0");
     assert_eq!(

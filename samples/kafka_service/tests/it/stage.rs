@@ -9,6 +9,7 @@ use mainspring_kafka_broker::{Client, unique_name};
 use mainspring_testsuite::DEADLINE;
 
 use crate::BINARY;
+use crate::readme::secdist;
 
 /// Partitions of each topic.
 pub(crate) const N_PARTITIONS: i32 = 2;
@@ -27,6 +28,22 @@ pub(crate) struct Position {
     pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
+}
+
+impl Position {
+    pub(crate) fn topic_partition(&self) -> (String, i32) {
+        (self.topic.clone(), self.partition)
+    }
+}
+
+/// The offset behind the last of these positions in each of their partitions: what is committed when all are.
+pub(crate) fn ends<'a>(positions: impl IntoIterator<Item = &'a Position>) -> BTreeMap<(String, i32), i64> {
+    let mut ends = BTreeMap::new();
+    for position in positions {
+        let end = ends.entry(position.topic_partition()).or_default();
+        *end = i64::max(*end, position.offset + 1);
+    }
+    ends
 }
 
 impl<'a> Stage<'a> {
@@ -83,6 +100,17 @@ impl<'a> Stage<'a> {
                 .collect::<Vec<_>>()
         };
         self.topics.iter().flat_map(of_topic).collect()
+    }
+
+    /// Writes one more record to the end of each partition.
+    #[track_caller]
+    pub(crate) fn mark_ends(&self) {
+        for topic in &self.topics {
+            for partition in 0..N_PARTITIONS {
+                let marker = format!("end of {partition}");
+                self.client.write_to(topic, partition, "marker", marker).expect("it is written");
+            }
+        }
     }
 
     /// Posts records to both topics from four threads, each record once and with a payload of its own, until `enough`
@@ -163,11 +191,7 @@ impl Drop for EndOnDrop<'_> {
 /// Starts a service whose Kafka is at this address, told as README does it.
 #[track_caller]
 pub(crate) fn start_at(bootstrap_servers: &str, config: &ServiceConfig) -> ServiceProcess {
-    let secdist = format!(
-        r#"{{"kafka_settings": {{
-            "kafka-producer": {{"brokers": "{bootstrap_servers}"}}, "kafka-consumer": {{"brokers": "{bootstrap_servers}"}}}}}}"#
-    );
-    ServiceProcess::start(BINARY, config, &[("SECDIST_CONFIG", &secdist)])
+    ServiceProcess::start(BINARY, config, &[("SECDIST_CONFIG", &secdist(bootstrap_servers))])
 }
 
 /// The body of a `POST /produce`.
@@ -190,8 +214,9 @@ fn position(line: &str) -> Option<Position> {
     })
 }
 
-/// How long a service may take to end: what the parts of its stop may take, one after another.
-pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(25);
+/// How long a service may take to end: 10 s for the batch under way, 20 s for the records in flight (twice
+/// `delivery_timeout`), and as much again as a loaded machine may add.
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(45);
 
 /// Every acknowledged payload is stored exactly once, and no payload twice.
 #[track_caller]

@@ -7,7 +7,10 @@ use mainspring_it::Signal;
 use mainspring_kafka_broker::shared;
 use mainspring_testsuite::eventually;
 
-use crate::stage::{STOP_LIMIT, Stage, check_stored_once, consumed};
+use crate::stage::{STOP_LIMIT, Stage, check_stored_once, consumed, ends};
+
+/// Written at once while the service consumes five at a time, so that its end finds it in the middle of its work.
+const N_BACKLOG: usize = 20_000;
 
 #[test]
 fn sigterm_in_the_middle_of_traffic_loses_nothing_and_repeats_only_what_was_not_committed() {
@@ -17,6 +20,8 @@ fn sigterm_in_the_middle_of_traffic_loses_nothing_and_repeats_only_what_was_not_
     let acknowledged = stage.traffic(&first, |traffic| {
         traffic.until_acknowledged(200);
         eventually("something to be consumed", || consumed(&first.log()).len(), |n| 50 <= *n);
+        let backlog = (0..N_BACKLOG).map(|n| format!("backlog-{n}")).map(|text| (text.clone(), text));
+        stage.client.write_all(&stage.topics[0], backlog).expect("it is written");
         first.signal(Signal::TERM);
         told = Instant::now();
         // The writers go on until nobody answers.
@@ -28,21 +33,35 @@ fn sigterm_in_the_middle_of_traffic_loses_nothing_and_repeats_only_what_was_not_
 
     let stored = stage.stored();
     check_stored_once(&stored, &acknowledged);
-    let committed = stage.committed();
     let by_first = consumed(&ended.log);
     let n_by_first = by_first.len();
     let by_first: BTreeSet<_> = by_first.into_iter().collect();
     assert_eq!(by_first.len(), n_by_first, "the first consumed something twice");
+    let committed = stage.committed();
+    assert!(!committed.is_empty(), "the first committed nothing");
+    // A commit covers nothing that the callback was not given.
+    let given = ends(&by_first);
+    for (at, offset) in &committed {
+        let given = given.get(at).copied().unwrap_or(0);
+        assert!(*offset <= given, "{at:?} is committed up to {offset}, but was given up to {given}");
+    }
+    assert_ne!(committed, ends(stored.keys()), "the first left nothing to do");
 
+    // A marker at the end of each partition tells when the second has read all that comes before.
+    stage.mark_ends();
+    let everything: BTreeSet<_> = stage.stored().into_keys().collect();
     let second = stage.start();
-    let everything: BTreeSet<_> = stored.into_keys().collect();
-    let both = || by_first.iter().cloned().chain(consumed(&second.log())).collect::<BTreeSet<_>>();
-    eventually("everything stored to be consumed", both, |both| *both == everything);
-    for position in consumed(&second.log()) {
-        let committed = committed.get(&(position.topic.clone(), position.partition)).copied().unwrap_or(0);
+    let has_ended = |seen: &BTreeSet<_>| ends(seen) == ends(&everything);
+    let by_second = || consumed(&second.log()).into_iter().collect::<BTreeSet<_>>();
+    let by_second = eventually("the markers to be consumed", by_second, has_ended);
+    let lost: Vec<_> =
+        everything.iter().filter(|at| !by_first.contains(at) && !by_second.contains(at)).collect();
+    assert!(lost.is_empty(), "consumed by nobody: {lost:?}");
+    for position in by_second {
+        let committed = committed.get(&position.topic_partition()).copied().unwrap_or(0);
         assert!(
             committed <= position.offset,
-            "{position:?} was consumed again after its commit up to {committed}"
+            "{position:?} was read again after its commit up to {committed}"
         );
     }
 }

@@ -37,3 +37,19 @@ fn restarted_node_asks_for_its_port_again() {
     assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:4711\n"));
     assert!(text.contains("controller.quorum.bootstrap.servers=127.0.0.1:9\n"));
 }
+
+#[test]
+fn java_version_is_its_first_number() {
+    assert_eq!(java_version("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK Runtime…"), Some(17));
+    assert_eq!(java_version("openjdk version \"26-ea\" 2026-03-17"), Some(26));
+    assert_eq!(java_version("Picked up _JAVA_OPTIONS: -x\njava version \"1.8.0_412\""), Some(1));
+    assert_eq!(java_version("No Java runtime present, requesting install."), None);
+}
+
+#[test]
+fn taken_port_is_told_from_other_failures() {
+    assert!(is_port_taken(
+        "ERROR …\nCaused by: java.net.BindException: Address already in use\n\tat sun.nio"
+    ));
+    assert!(!is_port_taken("ERROR … java.lang.OutOfMemoryError"));
+}

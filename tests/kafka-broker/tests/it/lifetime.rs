@@ -5,10 +5,8 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 
-use mainspring_kafka_broker::{Broker, BrokerOptions};
+use mainspring_kafka_broker::{Broker, BrokerOptions, TestResult};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::eventually;
@@ -46,25 +44,59 @@ fn check_gone_after(signal: Signal) {
     eventually(|| if session.exists() { Err(format!("{} exists", session.display())) } else { Ok(()) });
 }
 
+/// Set in the process that fails on purpose.
+const VICTIM: &str = "MAINSPRING_BROKER_TEST_FAILS";
+
 #[test]
 fn panic_of_its_test_ends_a_broker_and_keeps_its_log() {
-    let (tell, told) = mpsc::channel();
-    let failed = thread::scope(|scope| {
-        let test = scope.spawn(move || {
-            let broker = Broker::start(BrokerOptions::default()).expect("it starts");
-            tell.send((broker.pid(), broker.log_path())).expect("somebody listens");
-            panic!("on purpose");
-        });
-        test.join()
-    });
-    assert!(failed.is_err());
-    let (pid, log) = told.recv().expect("it was told before the panic");
-    let pid = pid.expect("it was started").to_string();
-    assert!(!is_alive(&pid), "the broker is alive after the panic");
+    if is_victim() {
+        let broker = Broker::start(BrokerOptions::default()).expect("it starts");
+        tell(&broker);
+        panic!("on purpose");
+    }
+    check_kept_after_failure_of("lifetime::panic_of_its_test_ends_a_broker_and_keeps_its_log", "on purpose");
+}
+
+#[test]
+fn error_of_its_test_ends_a_broker_and_keeps_its_log() -> TestResult {
+    if is_victim() {
+        let broker = Broker::start(BrokerOptions::default())?;
+        tell(&broker);
+        broker.delete_topic("missing")?;
+    }
+    check_kept_after_failure_of(
+        "lifetime::error_of_its_test_ends_a_broker_and_keeps_its_log",
+        "Error: cannot delete topic `missing`: Admin operation error: UnknownTopicOrPartition",
+    );
+    Ok(())
+}
+
+fn is_victim() -> bool {
+    std::env::var_os(VICTIM).is_some()
+}
+
+#[expect(clippy::print_stdout, reason = "it speaks to the process that started it")]
+fn tell(broker: &Broker) {
+    println!("kafka process {}\nlog {}", broker.pid().expect("it runs"), broker.log_path().display());
+}
+
+/// Runs a test of this binary in a process of its own, where it fails for this reason.
+#[track_caller]
+fn check_kept_after_failure_of(test: &str, reason: &str) {
+    let this = std::env::current_exe().expect("this test has a binary");
+    let output = Command::new(this).args(["--exact", "--nocapture", test]).env(VICTIM, "1").output();
+    let output = output.expect("this binary can be run again");
+    let said = [&output.stdout[..], &output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(!output.status.success() && said.contains(reason), "{said}");
+    let value = |prefix: &str| said.lines().find_map(|line| line.strip_prefix(prefix)).expect("it says so");
+    assert!(!is_alive(value("kafka process ")), "the broker is alive after the failure");
+    let log = PathBuf::from(value("log "));
+    let session = log.parent().and_then(Path::parent).expect("the log is in the session's node's directory");
     assert!(log.exists(), "the log is gone");
-    // It was not a real failure: let the guardian clean up.
-    let keep = log.parent().and_then(Path::parent).expect("the log is in the session").join("keep");
-    fs::remove_file(keep).expect("the panic left a mark");
+    assert!(said.contains(&format!("the broker's files are kept in {}\n", session.display())), "{said}");
+    assert!(said.contains("Kafka Server started"), "the end of the log is not shown: {said}");
+    fs::remove_dir_all(session).expect("it is ours");
 }
 
 /// Whether a process exists and is more than an entry that its adoptive parent has not read yet.

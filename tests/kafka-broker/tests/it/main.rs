@@ -1,6 +1,7 @@
 //! Real brokers: what is written is read back, what is killed comes back, and nothing outlives its process.
 
 mod lifetime;
+mod prerequisites;
 mod records;
 mod restarts;
 

@@ -1,13 +1,14 @@
 //! Brokers that are killed, stopped and frozen.
 
-use std::time::Duration;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
-use mainspring_kafka_broker::{Broker, BrokerError, BrokerOptions, Cluster};
+use mainspring_kafka_broker::{Broker, BrokerOptions, Cluster, TestResult};
 
-use crate::LIMIT;
+use crate::{LIMIT, eventually};
 
 #[test]
-fn killed_and_stopped_broker_comes_back_with_its_data() -> Result<(), BrokerError> {
+fn killed_and_stopped_broker_comes_back_with_its_data() -> TestResult {
     let mut broker = Broker::start(BrokerOptions::default())?;
     let address = broker.bootstrap_servers().to_owned();
     broker.create_topic("orders", 1)?;
@@ -26,12 +27,33 @@ fn killed_and_stopped_broker_comes_back_with_its_data() -> Result<(), BrokerErro
 }
 
 #[test]
-fn frozen_broker_answers_again_when_resumed() -> Result<(), BrokerError> {
+fn broker_whose_port_is_taken_meanwhile_comes_back_once_it_is_free() -> TestResult {
+    let mut broker = Broker::start(BrokerOptions::default())?;
+    let (address, log) = (broker.bootstrap_servers().to_owned(), broker.log_path());
+    broker.stop()?;
+    let thief = TcpListener::bind(&address)?;
+    std::thread::scope(|scope| {
+        let restarting = scope.spawn(|| broker.restart());
+        eventually(|| match std::fs::read_to_string(&log) {
+            Ok(text) if text.contains("Address already in use") => Ok(()),
+            seen => Err(format!("{seen:?}")),
+        });
+        drop(thief);
+        restarting.join().expect("restarting does not panic")
+    })?;
+    assert_eq!(broker.bootstrap_servers(), address);
+    Ok(())
+}
+
+#[test]
+fn frozen_broker_answers_again_when_resumed() -> TestResult {
     let mut broker = Broker::start(BrokerOptions::default().with_property("message.max.bytes", 2000))?;
     broker.create_topic("orders", 1)?;
     broker.write("orders", "key", "before")?;
     broker.pause()?;
+    let asked = Instant::now();
     assert!(broker.read_all("orders", 1, Duration::from_millis(500)).is_err(), "a frozen broker answered");
+    assert!(asked.elapsed() < Duration::from_secs(15), "the limit was passed over: {:?}", asked.elapsed());
     broker.resume()?;
     broker.write("orders", "key", "after")?;
     assert_eq!(broker.read_all("orders", 2, LIMIT)?.len(), 2);
@@ -43,7 +65,7 @@ fn frozen_broker_answers_again_when_resumed() -> Result<(), BrokerError> {
 }
 
 #[test]
-fn cluster_survives_the_loss_of_one_broker() -> Result<(), BrokerError> {
+fn cluster_survives_the_loss_of_one_broker() -> TestResult {
     let mut cluster = Cluster::start(3)?;
     cluster.create_topic("orders", 3)?;
     cluster.write_all("orders", (0..100).map(|n| (n.to_string(), "before")))?;

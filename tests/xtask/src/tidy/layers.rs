@@ -9,10 +9,22 @@ const LAYERS: &[&[&str]] = &[
     &["framework/engine"],
     &["framework/core"],
     &["framework/testsuite"],
-    &["components/kafka-ffi", "components/secdist", "components/server"],
-    &["components/kafka", "components/monitor"],
+    &[
+        "components/kafka",
+        "components/kafka-ffi",
+        "components/monitor",
+        "components/secdist",
+        "components/server",
+    ],
     // The facade: it re-exports the components behind its cargo features.
     &["framework/mainspring"],
+];
+
+/// Components that may use a sibling, and which one. All others meet through traits of `core`.
+const SIBLINGS: &[(&str, &str)] = &[
+    ("components/kafka", "components/kafka-ffi"),
+    ("components/kafka", "components/secdist"),
+    ("components/monitor", "components/server"),
 ];
 
 /// What any package may use in its own tests, in addition to the layers below it.
@@ -54,9 +66,14 @@ fn may_use(package: &Package, other: &Package, only_for_tests: bool) -> Result<(
         return Err("it stands beside the stack and sees no package of ours");
     }
     match (package.area(), name) {
-        ("tests", "tests/kafka-broker") => return Ok(()),
+        ("tests", "tests/kafka-broker" | "framework/testsuite") => return Ok(()),
+        (_area, "framework/testsuite") => return Err("it is for tests; make it a dev-dependency"),
         (_area, "components/kafka-ffi") if package.directory != "components/kafka" => {
             return Err("use `mainspring-kafka`, the only package that sees it");
+        }
+        ("components", _) if other.area() == "components" => {
+            let may = SIBLINGS.contains(&(&*package.directory, name));
+            return if may { Ok(()) } else { Err("components meet through traits of `core`, not by import") };
         }
         ("samples", _) if name != "framework/mainspring" => {
             return Err("samples use the facade `mainspring`");

@@ -1,4 +1,5 @@
-//! Packages: their names, the lints they take part in, and who owns a dependency that must stay in one place.
+//! Packages: their names, the lints they take part in, who owns a dependency that must stay in one place, where
+//! versions are written, and how many test binaries there are.
 
 use super::Finding;
 
@@ -9,6 +10,8 @@ pub(super) struct Package {
     /// Relative to the workspace, such as `framework/core`.
     pub(super) directory: String,
     pub(super) dependencies: Vec<Dependency>,
+    /// The names of the binaries that cargo makes of `tests/`.
+    pub(super) test_binaries: Vec<String>,
     /// The text of its manifest.
     pub(super) manifest: String,
 }
@@ -62,6 +65,21 @@ pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
             let problem = "the workspace's lints do not apply here".to_owned();
             findings.push(package.finding("[lints]", problem, "add `[lints]` with `workspace = true`"));
         }
+        for (line, text) in unshared_dependencies(&package.manifest) {
+            let problem = format!("`{text}` does not take its version from the workspace");
+            let fix = "write `workspace = true` on its line, and the version into the root manifest";
+            findings.push(Finding::new(&format!("{}/Cargo.toml", package.directory), line, problem, fix));
+        }
+        if !matches!(&package.test_binaries[..], [] | [_])
+            || package.test_binaries.iter().any(|name| name != "it")
+        {
+            let problem = format!("integration tests are {}", package.test_binaries.join(", "));
+            findings.push(package.finding(
+                "[[test]]",
+                problem,
+                "make them modules of one binary, `it`: each is linked anew",
+            ));
+        }
         for dependency in &package.dependencies {
             let owners = OWNERS.iter().find(|(name, _owners)| *name == dependency.name);
             let Some((name, owners)) = owners else { continue };
@@ -72,6 +90,19 @@ pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Lines of the dependency sections that do not refer to the workspace, with their numbers.
+fn unshared_dependencies(manifest: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_dependencies = false;
+    manifest.lines().enumerate().filter_map(move |(line_idx, line)| {
+        if line.starts_with('[') {
+            in_dependencies = line.contains("dependencies");
+            return None;
+        }
+        let is_entry = in_dependencies && !line.trim().is_empty() && !line.starts_with('#');
+        (is_entry && !line.contains("workspace = true")).then_some((line_idx + 1, line))
+    })
 }
 
 fn expected_name(package: &Package) -> String {

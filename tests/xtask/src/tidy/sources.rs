@@ -35,14 +35,25 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     for (line_idx, line) in text.lines().enumerate() {
         let mut found =
             |problem: &str, fix: &str| findings.push(Finding::new(path, line_idx + 1, problem, fix));
-        if line.trim_start().starts_with("#[ignore") {
+        if has_attribute(line, "ignore") {
             found("the test is never run", "make it fast and reliable, or delete it");
+        }
+        if has_attribute(line, "should_panic") {
+            found("the test passes on any panic", "check the error, or catch the panic and compare its text");
         }
         if line.contains(UNSAFE_LINT) && !path.starts_with(ISLAND) {
             found("unsafe code belongs to kafka-ffi only", "do it there, behind a safe function");
         }
     }
     findings
+}
+
+/// Whether the line has this attribute, alone, after another one, or behind a `cfg_attr`.
+fn has_attribute(line: &str, attribute: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("#[")
+        && (line.contains(&format!("#[{attribute}"))
+            || line.contains("#[cfg_attr(") && line.contains(&format!(", {attribute}")))
 }
 
 /// Checks any text file for paths that exist on one machine only; `machine` is where the workspace is on this one.

@@ -5,7 +5,13 @@ use super::*;
 
 fn package(directory: &str) -> Package {
     let name = directory.rsplit('/').next().unwrap().to_owned();
-    Package { name, directory: directory.to_owned(), dependencies: Vec::new(), manifest: String::new() }
+    Package {
+        name,
+        directory: directory.to_owned(),
+        dependencies: Vec::new(),
+        test_binaries: Vec::new(),
+        manifest: String::new(),
+    }
 }
 
 fn check_use(from: &str, to: &str, only_for_tests: bool) -> Vec<String> {
@@ -34,9 +40,24 @@ fn layer_sees_only_lower_ones() {
     let fix = "move what both need to a lower layer";
     check_refused("framework/metrics", "framework/engine", fix);
     check_refused("framework/metrics", "framework/logging", fix);
-    check_refused("components/kafka", "components/monitor", fix);
     check_refused("components/kafka", "framework/mainspring", fix);
     check_refused("framework/mainspring", "tests/it", fix);
+}
+
+#[test]
+fn component_sees_only_the_siblings_it_is_allowed() {
+    check_allowed("components/monitor", "components/server");
+    check_allowed("components/kafka", "components/secdist");
+    let fix = "components meet through traits of `core`, not by import";
+    for (from, to) in [
+        ("kafka", "server"),
+        ("kafka", "monitor"),
+        ("monitor", "secdist"),
+        ("monitor", "kafka"),
+        ("server", "secdist"),
+    ] {
+        check_refused(&format!("components/{from}"), &format!("components/{to}"), fix);
+    }
 }
 
 #[test]
@@ -64,7 +85,12 @@ fn samples_use_only_the_facade() {
 #[test]
 fn support_for_tests_is_for_tests_only() {
     assert!(check_use("framework/core", "framework/testsuite", true).is_empty());
-    assert!(!check_use("framework/core", "framework/testsuite", false).is_empty());
+    let fix = "it is for tests; make it a dev-dependency";
+    for user in ["framework/core", "components/kafka", "framework/mainspring"] {
+        check_refused(user, "framework/testsuite", fix);
+    }
+    check_refused("samples/hello_service", "framework/testsuite", fix);
+    check_allowed("tests/it", "framework/testsuite");
     assert!(check_use("components/kafka-ffi", "tests/kafka-broker", true).is_empty());
     assert!(!check_use("components/kafka", "tests/kafka-broker", false).is_empty());
     assert!(check_use("samples/hello_service", "tests/it", true).is_empty());

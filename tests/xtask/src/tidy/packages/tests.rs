@@ -9,8 +9,14 @@ fn check_one(directory: &str, manifest: &str, dependencies: &[&str], expected: &
     let name = manifest.lines().next().unwrap().trim_start_matches("name = ").trim_matches('"').to_owned();
     let dependency = |name: &&str| Dependency { name: (*name).to_owned(), only_for_tests: false };
     let dependencies = dependencies.iter().map(dependency).collect();
+    let manifest = manifest.to_owned();
     let package =
-        Package { name, directory: directory.to_owned(), dependencies, manifest: manifest.to_owned() };
+        Package { name, directory: directory.to_owned(), dependencies, test_binaries: Vec::new(), manifest };
+    check_package(package, expected);
+}
+
+#[track_caller]
+fn check_package(package: Package, expected: &[&str]) {
     let found: Vec<_> = check(&[package]).iter().map(ToString::to_string).collect();
     assert_eq!(found, expected);
 }
@@ -40,4 +46,35 @@ fn contained_dependency_stays_with_its_owner() {
     let expected = "components/kafka/Cargo.toml:5: `axum` belongs to components/server and components/monitor only; \
                     use what its owner offers";
     check_one("components/kafka", &manifest("kafka"), &["axum"], &[expected]);
+}
+
+#[test]
+fn versions_are_those_of_the_workspace() {
+    let manifest = |dependencies: &str| format!("name = \"mainspring-core\"\n{LINTS}{dependencies}");
+    let right = "[dependencies]\n# Why.\nhttp.workspace = true\nbytes = { workspace = true, optional = true }\n\n[features]\nx = []\n";
+    check_one("framework/core", &manifest(right), &[], &[]);
+    let expected = "framework/core/Cargo.toml:5: `http = \"1\"` does not take its version from the workspace; \
+                    write `workspace = true` on its line, and the version into the root manifest";
+    check_one("framework/core", &manifest("[dev-dependencies]\nhttp = \"1\"\n"), &[], &[expected]);
+}
+
+#[test]
+fn integration_tests_are_one_binary() {
+    let package = |names: &[&str]| Package {
+        name: "mainspring-core".to_owned(),
+        directory: "framework/core".to_owned(),
+        dependencies: Vec::new(),
+        test_binaries: names.iter().map(|name| (*name).to_owned()).collect(),
+        manifest: format!("name = \"mainspring-core\"\n{LINTS}"),
+    };
+    check_package(package(&[]), &[]);
+    check_package(package(&["it"]), &[]);
+    let expected = |names: &str| {
+        format!(
+            "framework/core/Cargo.toml:1: integration tests are {names}; \
+             make them modules of one binary, `it`: each is linked anew"
+        )
+    };
+    check_package(package(&["http"]), &[&expected("http")]);
+    check_package(package(&["it", "more"]), &[&expected("it, more")]);
 }

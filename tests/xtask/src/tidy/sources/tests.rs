@@ -26,7 +26,16 @@ fn file_has_at_most_800_lines() {
 fn ignored_test_is_found() {
     check_lines("a.rs", "//!\n    #[ignore]\n", &[2]);
     check_lines("a.rs", "//!\n#[ignore = \"slow\"]\n", &[2]);
+    check_lines("a.rs", "//!\n#[test] #[ignore]\nfn f() {}\n", &[2]);
+    check_lines("a.rs", "//!\n#[cfg_attr(miri, ignore)]\n", &[2]);
+    check_lines("a.rs", "//!\n#[cfg_attr(feature = \"ignore\", doc)]\n", &[]);
     check_lines("a.rs", "//! `#[ignore]` is banned.\n", &[]);
+}
+
+#[test]
+fn expected_panic_is_found() {
+    check_lines("a.rs", "//!\n#[should_panic]\n", &[2]);
+    check_lines("a.rs", "//!\n#[test] #[should_panic(expected = \"x\")]\n", &[2]);
 }
 
 #[test]

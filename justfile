@@ -1,0 +1,33 @@
+# The verbs of this repository; each is one line that may as well be typed. Logic lives in `cargo xtask`.
+
+# Lists the verbs.
+default:
+    @just --list
+
+# Format and lints.
+check:
+    cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
+
+# Tests that need no broker.
+test:
+    cargo test --workspace --exclude kafka_service --exclude mainspring-it --exclude mainspring-kafka-broker
+
+# Tests on the real Kafka, which they download once.
+test-broker:
+    cargo test -p kafka_service -p mainspring-it -p mainspring-kafka-broker
+
+# The API's documentation, without a warning.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Writes the JSON Schemas anew.
+schema:
+    UPDATE_EXPECT=1 cargo test -p hello_service -p kafka_service printed_schema_is_the_committed_one
+
+# Writes all snapshots, schemas and option tables anew; read the diff.
+bless:
+    UPDATE_EXPECT=1 cargo test --workspace
+
+# What comes in from outside.
+deny:
+    cargo deny check
