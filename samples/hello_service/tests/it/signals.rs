@@ -69,7 +69,11 @@ fn sigusr1_reopens_the_log_file() {
     fs::rename(&path, &moved).expect("the log is there");
     service.signal(Signal::USR1);
     // The file is there before the logger writes to it.
-    eventually("the logs to be reopened", || service.metrics().sum("logger_reopens_total", &[]), |n| 1.0 <= *n);
+    eventually(
+        "the logs to be reopened",
+        || service.metrics().sum("logger_reopens_total", &[]),
+        |n| 1.0 <= *n,
+    );
     assert!(path.exists());
     service.post("/hello", r#"{"name": "Ada"}"#);
     let is_request = |line: &String| line.contains("Request handled") && line.contains("path=/hello");
