@@ -320,13 +320,13 @@ impl ListenerEvents {
             error if error.is_timeout() => return,
             error => {
                 let stalled = is_stall(error);
-                if stalled { &self.stalled } else { &self.broken }.inc();
                 debug!(listener, stalled, error = error as &dyn std::error::Error, "Connection failed");
+                if stalled { &self.stalled } else { &self.broken }.inc();
                 return;
             }
         };
-        counter.inc();
         debug!(listener, reason, error = error as &dyn std::error::Error, "Request refused");
+        counter.inc();
     }
 }
 

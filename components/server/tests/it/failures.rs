@@ -62,7 +62,7 @@ fn nonsense_instead_of_a_request_is_a_400_and_counted() {
 
 #[test]
 fn a_head_that_does_not_come_whole_is_counted_and_a_connection_that_nobody_uses_is_not() {
-    let service = Running::start(&list(), &impatient("read_timeout: 200ms"));
+    let service = Running::start(&list(), &impatient("read_timeout: 2s"));
     let mut silent = connect(service.main());
     assert_eq!(silent.read(&mut [0]).unwrap(), 0, "the service closes it");
     let mut begun = connect(service.main());
@@ -74,7 +74,7 @@ fn a_head_that_does_not_come_whole_is_counted_and_a_connection_that_nobody_uses_
 
 #[test]
 fn a_body_that_stalls_is_a_408_and_frees_its_handler_and_connection() {
-    let service = Running::start(&list(), &impatient("read_timeout: 200ms"));
+    let service = Running::start(&list(), &impatient("read_timeout: 2s"));
     let mut stream = connect(service.main());
     write!(stream, "POST /status HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n2").unwrap();
     let reply = crate::support::read(&mut stream);
@@ -87,7 +87,7 @@ fn a_body_that_stalls_is_a_408_and_frees_its_handler_and_connection() {
 
 #[test]
 fn a_client_that_does_not_take_its_answer_is_given_up_on() {
-    let service = Running::start(&list(), &impatient("write_timeout: 200ms"));
+    let service = Running::start(&list(), &impatient("write_timeout: 3s"));
     let mut stream = connect(service.main());
     write!(stream, "GET /large HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
     let stalled =
