@@ -13,10 +13,12 @@
 //! | `handler-log-level` | `GET`, `PUT /service/log-level/{level}` | the level of a logger |
 //! | `handler-logs` | `GET /service/logs` | the last records |
 //! | `handler-on-log-rotate` | `POST /service/on-log-rotate` | opens log files anew |
-//! | `system-statistics-collector` | | `process_*` and `mainspring_build_info` |
+//! | `system-statistics-collector` | | `process_*`, `mainspring_build_info` and `target_info` |
 //!
 //! Without a `listener-monitor` those that the configuration does not mention are absent; one that it mentions
 //! is an error, because somebody would wait for it in vain.
+//!
+//! All of them answer until every other component has stopped, so that a stop that takes its time can be watched.
 
 mod metrics;
 mod server_monitor;

@@ -18,7 +18,7 @@ impl HttpHandler for LogsHandler {
     const DEFAULTS: HandlerDefaults = HandlerDefaults::new()
         .with_path("/service/logs")
         .with_method("GET")
-        .with_log_level(Level::Debug)
+        .with_line_level(Level::Debug)
         .on_monitor();
     type Config = NoConfig;
 

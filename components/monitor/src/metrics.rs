@@ -24,7 +24,7 @@ impl HttpHandler for MetricsHandler {
     const DEFAULTS: HandlerDefaults = HandlerDefaults::new()
         .with_path("/metrics")
         .with_method("GET")
-        .with_log_level(Level::Debug)
+        .with_line_level(Level::Debug)
         .on_monitor();
     type Config = NoConfig;
 
@@ -61,7 +61,8 @@ fn words(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!values.is_empty()).then(|| values.join(","))
 }
 
-/// Whether `gzip`, or failing that anything, is accepted with a quality above 0.
+/// Whether `gzip`, or failing that anything, is accepted with a quality above 0 and not below what is asked of a
+/// text as it is.
 pub(crate) fn accepts_gzip(accept_encoding: &str) -> bool {
     let quality = |wanted: &str| {
         accept_encoding.split(',').find_map(|coding| {
@@ -73,5 +74,6 @@ pub(crate) fn accepts_gzip(accept_encoding: &str) -> bool {
             Some(quality.map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0)))
         })
     };
-    0.0 < quality("gzip").or_else(|| quality("*")).unwrap_or(0.0)
+    let gzip = quality("gzip").or_else(|| quality("*")).unwrap_or(0.0);
+    0.0 < gzip && quality("identity").unwrap_or(0.0) <= gzip
 }

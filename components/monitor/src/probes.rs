@@ -9,7 +9,7 @@ use crate::query::text_response;
 
 /// A probe at this path: silent in the log unless it fails.
 const fn probe(path: &'static str) -> HandlerDefaults {
-    HandlerDefaults::new().with_path(path).with_method("GET").with_log_level(Level::Debug).on_monitor()
+    HandlerDefaults::new().with_path(path).with_method("GET").with_line_level(Level::Debug).on_monitor()
 }
 
 /// 200 while the process answers and no component is fatal; a restart may help when it fails.

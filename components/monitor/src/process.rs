@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, NoConfig};
 use mainspring_metrics::{BuildInfo, ProcessCollector, Registration};
 
-/// Adds `process_*` and `mainspring_build_info` to the metrics.
+/// Adds `process_*`, `mainspring_build_info` and `target_info` to the metrics.
 #[derive(Debug)]
 pub struct SystemStatisticsCollector {
     _registration: Registration,
@@ -19,5 +19,10 @@ impl Component for SystemStatisticsCollector {
     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let collector = Arc::new(ProcessCollector::new(BuildInfo::current()));
         Ok(Self { _registration: cx.metrics().register(collector) })
+    }
+
+    /// The metrics are scraped until the end.
+    fn stops_last(&self) -> bool {
+        true
     }
 }

@@ -68,7 +68,7 @@ impl HttpHandler for ServerMonitorHandler {
     const DEFAULTS: HandlerDefaults = HandlerDefaults::new()
         .with_path("/service/monitor")
         .with_method("GET")
-        .with_log_level(Level::Debug)
+        .with_line_level(Level::Debug)
         .on_monitor();
     type Config = ServerMonitorConfig;
 

@@ -9,13 +9,12 @@ use futures_util::future::BoxFuture;
 use mainspring_config::Violation;
 use mainspring_core::{Component, ComponentContext, LoadError, ServiceOutline};
 use mainspring_engine::TaskProcessor;
-use mainspring_logging::Level;
 use mainspring_metrics::{MetricsScope, Registration};
 
 use crate::config::{ListenerHandlerDefaults, ServerConfig};
-use crate::events::{self, RouteEvents, show_in_userver_view};
+use crate::events::{self, RouteEvents, Totals, show_in_userver_view};
 use crate::listener::Listener;
-use crate::options::ListenerKind;
+use crate::options::{Levels, ListenerKind};
 use crate::pipeline::{Endpoint, Observe, Pipeline};
 use crate::routes::RouteTable;
 use crate::{HandlerError, Request, Response};
@@ -27,12 +26,13 @@ const MONITOR_DRAIN_MAX: Duration = Duration::from_secs(1);
 ///
 /// The monitor listener answers as soon as this component is loaded; the main one once all components are. When
 /// the service stops the main listener closes first and requests under way are answered to their end; the monitor
-/// listener closes when every component that uses it has stopped.
+/// listener and its handlers are there until every other component has stopped.
 pub struct ServerComponent {
     main: Listen,
     monitor: Option<Listen>,
+    totals: Arc<Totals>,
     _metrics: MetricsScope,
-    _in_userver_view: Registration,
+    _in_userver_view: [Registration; 2],
 }
 
 /// A listener with what its handlers use by default.
@@ -68,6 +68,10 @@ impl ServerComponent {
         self.monitor.as_ref().map(|monitor| monitor.listener.local_addr())
     }
 
+    pub(crate) fn totals(&self) -> &Arc<Totals> {
+        &self.totals
+    }
+
     pub(crate) fn listen(&self, kind: ListenerKind) -> Option<&Listen> {
         match kind {
             ListenerKind::Main => Some(&self.main),
@@ -86,7 +90,8 @@ impl Component for ServerComponent {
 
     async fn load(config: ServerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let metrics = MetricsScope::new(cx.metrics(), cx.name());
-        let unrouted = RouteEvents::new(cx, "", Level::Info);
+        let totals = Arc::<Totals>::default();
+        let unrouted = RouteEvents::new(cx, &totals, "", Levels::default());
         let listen = |kind, config: &crate::ListenerConfig| {
             let refuse = |refusal| {
                 let observe = Observe { events: Arc::clone(&unrouted) };
@@ -103,8 +108,8 @@ impl Component for ServerComponent {
             Some(monitor) => monitor.listener.serve().await?,
             None => events::no_monitor_listener(),
         }
-        let in_userver_view = show_in_userver_view(cx, &unrouted);
-        Ok(Self { main, monitor, _metrics: metrics, _in_userver_view: in_userver_view })
+        let in_userver_view = [show_in_userver_view(cx, &unrouted), show_in_userver_view(cx, &totals)];
+        Ok(Self { main, monitor, totals, _metrics: metrics, _in_userver_view: in_userver_view })
     }
 
     async fn on_all_components_loaded(&self) -> Result<(), LoadError> {
@@ -113,6 +118,11 @@ impl Component for ServerComponent {
 
     async fn on_all_components_are_stopping(&self) {
         self.main.listener.drain().await;
+    }
+
+    /// It takes no more requests by then; what is left is the monitor.
+    fn stops_last(&self) -> bool {
+        true
     }
 
     async fn stop(&self) {

@@ -3,10 +3,13 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use mainspring_config::{ByteSize, Violation};
+use mainspring_config::{ByteSize, HumanDuration, Violation};
 use mainspring_core::ServiceOutline;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+const TIMEOUT_MIN: HumanDuration = HumanDuration::from_millis(1);
+const TIMEOUT_MAX: HumanDuration = HumanDuration::from_secs(24 * 60 * 60);
 
 /// The section of [`ServerComponent`](crate::ServerComponent).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -40,6 +43,15 @@ pub struct ListenerConfig {
     /// Connections open at the same time, at least 1; default 32768. More wait in the backlog.
     #[serde(default = "ListenerConfig::default_max_connections")]
     pub max_connections: NonZeroUsize,
+    /// Longest wait for the head of a request, which also ends connections that are kept alive without one, and for
+    /// each further part of a body; a body that stalls is answered with 408. Duration from `1ms` to `1d`;
+    /// default `30s`.
+    #[serde(default = "ListenerConfig::default_timeout")]
+    pub read_timeout: HumanDuration,
+    /// Longest wait for a client that takes nothing of its answer; then its connection is closed. Duration from
+    /// `1ms` to `1d`; default `30s`.
+    #[serde(default = "ListenerConfig::default_timeout")]
+    pub write_timeout: HumanDuration,
     /// What handlers on this listener use unless their own section says otherwise.
     #[serde(default, rename = "handler-defaults")]
     pub handler_defaults: ListenerHandlerDefaults,
@@ -59,8 +71,10 @@ impl ServerConfig {
     pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
         let monitor = self.listener_monitor.as_ref().map(|listener| ("listener-monitor", listener));
         let listeners = std::iter::once(("listener", &self.listener)).chain(monitor);
-        let unknown = listeners.filter_map(|(key, listener)| {
-            service.check_task_processor(&format!("{key}.task_processor"), &listener.task_processor)
+        let of_listeners = listeners.flat_map(|(key, listener)| {
+            let processor = format!("{key}.task_processor");
+            let unknown = service.check_task_processor(&processor, &listener.task_processor);
+            unknown.into_iter().chain(listener.timeout_violations(key))
         });
         let same_port = self.listener_monitor.as_ref().filter(|monitor| {
             monitor.port != 0
@@ -73,11 +87,23 @@ impl ServerConfig {
                 format!("port {} is that of `listener` already; give the monitor its own", monitor.port),
             )
         });
-        unknown.chain(clash).collect()
+        of_listeners.chain(clash).collect()
     }
 }
 
 impl ListenerConfig {
+    fn timeout_violations(&self, key: &str) -> Vec<Violation> {
+        let timeouts = [("read_timeout", self.read_timeout), ("write_timeout", self.write_timeout)];
+        let violation = |(name, timeout): (&str, HumanDuration)| {
+            timeout.check_range(&format!("{key}.{name}"), TIMEOUT_MIN..=TIMEOUT_MAX)
+        };
+        timeouts.into_iter().filter_map(violation).collect()
+    }
+
+    fn default_timeout() -> HumanDuration {
+        HumanDuration::from_secs(30)
+    }
+
     fn default_address() -> IpAddr {
         Ipv6Addr::UNSPECIFIED.into()
     }

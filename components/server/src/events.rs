@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use mainspring_core::ComponentContext;
-use mainspring_logging::Level;
+use mainspring_logging::{Level, LocalLevel};
 use mainspring_metrics::{
     Collector, Counter, DURATION_BOUNDS, Family, Gauge, Histogram, MetricsScope, Registration, Snapshot,
     UserverView,
 };
-use tracing::{debug, error, info, trace, warn};
+use tracing::{Span, debug, error, info, trace, warn};
 
-use crate::body::BODY_SIZE;
+use crate::body::{BODY_SIZE, BODY_TIMEOUT};
 use crate::error::Failure;
-use crate::options::ListenerKind;
+use crate::options::{Levels, ListenerKind};
 
 static DURATION: Family = Family::histogram(
     "http_server_request_duration_seconds",
@@ -29,13 +29,22 @@ static REJECTED: Family =
 static CONNECTIONS: Family = Family::gauge("http_server_connections", "Open connections.");
 static CONNECTION_EVENTS: Family = Family::counter(
     "http_server_connection_events",
-    "Connections opened, closed, and failed to be accepted.",
+    "Connections opened, closed, failed to be accepted, broken, and given up on because the client stalled.",
 );
 
-/// nginx's number for a client that went away, which userver logs too. It is never sent.
+/// Values of the label `reason` for heads that no route ever sees.
+const MALFORMED: &str = "malformed";
+const HEAD_SIZE: &str = "head_size";
+const HEAD_TIMEOUT: &str = "head_timeout";
+
+/// nginx's number for a client that went away, which userver logs and counts too. It is never sent, so the label of
+/// the histogram, which tells what was sent, is empty.
 const CLIENT_CLOSED: u16 = 499;
 const CLIENT_CLOSED_TYPE: &str = "client_closed";
 const SCHEME: (&str, &str) = ("url_scheme", "http");
+
+/// Most characters of a path in the line of its request: clients choose them.
+const PATH_CHARS_MAX: usize = 300;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -44,39 +53,75 @@ pub(crate) enum Outcome {
     ClientClosed,
 }
 
+/// A request that has ended.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a str,
+    pub(crate) took: Duration,
+    pub(crate) active: &'a Gauge,
+}
+
+/// The sums over all routes, for userver's view.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    in_flight: Gauge,
+    replies: RwLock<BTreeMap<u16, Counter>>,
+}
+
 /// The reports of one route, with its metric handles looked up once per method and status.
 pub(crate) struct RouteEvents {
     component: String,
     route: String,
-    log_level: Level,
+    levels: Levels,
+    local_level: Option<LocalLevel>,
+    totals: Arc<Totals>,
     metrics: MetricsScope,
     active: RwLock<BTreeMap<&'static str, Gauge>>,
     durations: RwLock<BTreeMap<Ending, Histogram>>,
-    rejected_bodies: Counter,
+    rejected_by_size: Counter,
+    rejected_by_timeout: Counter,
 }
 
 /// What tells the histograms of a route apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Ending {
     method: &'static str,
-    status: u16,
+    /// What was sent, if anything was.
+    status: Option<u16>,
     error_type: Option<&'static str>,
 }
 
 impl RouteEvents {
     /// Reports for `route`, which is empty for requests that no route takes.
-    pub(crate) fn new(cx: &ComponentContext, route: &str, log_level: Level) -> Arc<Self> {
+    pub(crate) fn new(cx: &ComponentContext, totals: &Arc<Totals>, route: &str, levels: Levels) -> Arc<Self> {
         let metrics = MetricsScope::new(cx.metrics(), cx.name());
-        let rejected_bodies = metrics.counter(&REJECTED, &[("reason", BODY_SIZE)]);
+        let rejected = |reason| metrics.counter(&REJECTED, &[("reason", reason)]);
         Arc::new(Self {
             component: cx.name().to_owned(),
             route: route.to_owned(),
-            log_level,
-            metrics,
+            local_level: levels.local.map(|level| cx.logging().local_level(level)),
+            levels,
+            totals: Arc::clone(totals),
             active: RwLock::default(),
             durations: RwLock::default(),
-            rejected_bodies,
+            rejected_by_size: rejected(BODY_SIZE),
+            rejected_by_timeout: rejected(BODY_TIMEOUT),
+            metrics,
         })
+    }
+
+    /// A span inside the current one in which the handler's own log level counts, if it has one.
+    pub(crate) fn log_span(&self) -> Option<Span> {
+        self.local_level.as_ref().map(LocalLevel::span)
+    }
+
+    /// A request has begun; its gauge.
+    pub(crate) fn request_began(&self, method: &Method) -> Gauge {
+        let active = self.active(method);
+        active.inc();
+        self.totals.in_flight.inc();
+        active
     }
 
     /// The gauge of requests under way.
@@ -87,37 +132,46 @@ impl RouteEvents {
         })
     }
 
-    pub(crate) fn body_rejected(&self) {
-        self.rejected_bodies.inc();
+    /// A request was refused, or failed, for this reason.
+    pub(crate) fn failed(&self, error_type: &str) {
+        match error_type {
+            BODY_SIZE => self.rejected_by_size.inc(),
+            BODY_TIMEOUT => self.rejected_by_timeout.inc(),
+            _ => {}
+        }
     }
 
-    pub(crate) fn request_ended(&self, method: &Method, path: &str, took: Duration, outcome: &Outcome) {
-        let (status, error_type, cause) = match outcome {
+    pub(crate) fn request_ended(&self, request: &Request<'_>, outcome: &Outcome) {
+        let (sent, error_type, cause) = match outcome {
             Outcome::Answered { status, failure } => {
-                (status.as_u16(), failure.error_type, failure.cause.as_deref())
+                (Some(status.as_u16()), failure.error_type, failure.cause.as_deref())
             }
-            Outcome::ClientClosed => (CLIENT_CLOSED, Some(CLIENT_CLOSED_TYPE), None),
+            Outcome::ClientClosed => (None, Some(CLIENT_CLOSED_TYPE), None),
         };
-        self.duration(Ending { method: method_label(method), status, error_type })
-            .observe(took.as_secs_f64());
-        self.log(method, path, status, took, cause);
+        self.duration(Ending { method: method_label(request.method), status: sent, error_type })
+            .observe(request.took.as_secs_f64());
+        let status = sent.unwrap_or(CLIENT_CLOSED);
+        cached(&self.totals.replies, status, Counter::default).inc();
+        match self.log_span() {
+            Some(span) => span.in_scope(|| self.log(request, status, cause)),
+            None => self.log(request, status, cause),
+        }
+        // Last: whoever sees that the request is over finds all of the above.
+        request.active.dec();
+        self.totals.in_flight.dec();
     }
 
-    fn log(&self, method: &Method, path: &str, status: u16, took: Duration, cause: Option<&str>) {
-        let least = match status {
-            500.. => Level::Error,
-            400.. => Level::Warning,
-            _ => Level::Trace,
-        };
+    fn log(&self, request: &Request<'_>, status: u16, cause: Option<&str>) {
         let (component, route) = (self.component.as_str(), self.route.as_str());
+        let (method, path) = (request.method, shortened(request.path));
         // Whole microseconds: more digits would be noise.
-        let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
+        let duration_ms = (request.took.as_secs_f64() * 1e6).round() / 1e3;
         macro_rules! line {
             ($log:ident) => {
                 $log!(component, %method, path, route, status, duration_ms, error = cause, "Request handled")
             };
         }
-        match self.log_level.max(least) {
+        match self.levels.of_line(status) {
             Level::Trace => line!(trace),
             Level::Debug => line!(debug),
             Level::Info => line!(info),
@@ -129,8 +183,8 @@ impl RouteEvents {
 
     fn duration(&self, ending: Ending) -> Histogram {
         cached(&self.durations, ending, || {
-            let status = ending.status.to_string();
-            let fallback = if 500 <= ending.status { status.as_str() } else { "" };
+            let status = ending.status.map(|status| status.to_string()).unwrap_or_default();
+            let fallback = if Some(500) <= ending.status { status.as_str() } else { "" };
             self.metrics.histogram(
                 &DURATION,
                 &[
@@ -158,13 +212,36 @@ impl Collector for RouteEvents {
         view.gauge("http.handler.in-flight", &labels, float(in_flight));
         let mut replies = BTreeMap::<u16, u64>::new();
         for (ending, duration) in &*self.durations.read().unwrap_or_else(PoisonError::into_inner) {
-            *replies.entry(ending.status).or_default() += duration.get().count();
+            *replies.entry(ending.status.unwrap_or(CLIENT_CLOSED)).or_default() += duration.get().count();
         }
-        for (status, count) in replies {
-            let status = status.to_string();
-            let labels = [&labels[..], &[("http_code", status.as_str())]].concat();
-            view.rate("http.handler.reply-codes", &labels, count);
-        }
+        replies_in_userver_view(view, "http.handler", &labels, replies);
+    }
+}
+
+impl Collector for Totals {
+    fn collect(&self, _snapshot: &mut Snapshot) {}
+
+    fn collect_userver(&self, view: &mut UserverView) {
+        let labels = [("version", "2")];
+        view.gauge("http.handler.total.in-flight", &labels, float(self.in_flight.get()));
+        let replies = self.replies.read().unwrap_or_else(PoisonError::into_inner);
+        let replies = replies.iter().map(|(status, count)| (*status, count.get())).collect();
+        replies_in_userver_view(view, "http.handler.total", &labels, replies);
+    }
+}
+
+/// The replies by code, and all of them under userver's name for a rate of requests.
+fn replies_in_userver_view(
+    view: &mut UserverView,
+    prefix: &str,
+    labels: &[(&str, &str)],
+    replies: BTreeMap<u16, u64>,
+) {
+    view.rate(&format!("{prefix}.rps"), labels, replies.values().sum());
+    for (status, count) in replies {
+        let status = status.to_string();
+        let labels = [labels, &[("http_code", status.as_str())]].concat();
+        view.rate(&format!("{prefix}.reply-codes"), &labels, count);
     }
 }
 
@@ -175,18 +252,29 @@ pub(crate) struct ListenerEvents {
     opened: Counter,
     closed: Counter,
     accept_failed: Counter,
+    broken: Counter,
+    stalled: Counter,
+    malformed: Counter,
+    head_size: Counter,
+    head_timeout: Counter,
 }
 
 impl ListenerEvents {
     pub(crate) fn new(metrics: &MetricsScope, kind: ListenerKind) -> Self {
         let listener = ("listener", kind.name());
         let event = |event| metrics.counter(&CONNECTION_EVENTS, &[("event", event), listener]);
+        let rejected = |reason| metrics.counter(&REJECTED, &[("reason", reason)]);
         Self {
             kind,
             connections: metrics.gauge(&CONNECTIONS, &[listener]),
             opened: event("opened"),
             closed: event("closed"),
             accept_failed: event("accept_failed"),
+            broken: event("broken"),
+            stalled: event("stalled"),
+            malformed: rejected(MALFORMED),
+            head_size: rejected(HEAD_SIZE),
+            head_timeout: rejected(HEAD_TIMEOUT),
         }
     }
 
@@ -219,10 +307,32 @@ impl ListenerEvents {
         warn!(listener = self.kind.name(), %error, "Cannot accept a connection");
     }
 
-    /// Anyone may send nonsense, so this is no warning.
-    pub(crate) fn connection_failed(&self, error: &hyper::Error) {
-        debug!(listener = self.kind.name(), %error, "Connection failed");
+    /// A connection ended in another way than it should. Anyone may send nonsense, so nothing here is a warning.
+    ///
+    /// `in_head` says whether a part of a head had come: without it, a time that runs out is only the end of a
+    /// connection that nobody used.
+    pub(crate) fn connection_failed(&self, error: &hyper::Error, in_head: bool) {
+        let listener = self.kind.name();
+        let (counter, reason) = match error {
+            error if error.is_parse_too_large() => (&self.head_size, HEAD_SIZE),
+            error if error.is_parse() => (&self.malformed, MALFORMED),
+            error if error.is_timeout() && in_head => (&self.head_timeout, HEAD_TIMEOUT),
+            error if error.is_timeout() => return,
+            error => {
+                let stalled = is_stall(error);
+                debug!(listener, stalled, error = error as &dyn std::error::Error, "Connection failed");
+                if stalled { &self.stalled } else { &self.broken }.inc();
+                return;
+            }
+        };
+        debug!(listener, reason, error = error as &dyn std::error::Error, "Request refused");
+        counter.inc();
     }
+}
+
+fn is_stall(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
 }
 
 impl Collector for ListenerEvents {
@@ -256,6 +366,10 @@ pub(crate) fn show_in_userver_view<C: Collector + 'static>(
 
 pub(crate) fn no_monitor_listener() {
     warn!("No `listener-monitor` is configured: metrics, probes and controls are not served");
+}
+
+fn shortened(path: &str) -> &str {
+    path.char_indices().nth(PATH_CHARS_MAX).and_then(|(end, _)| path.get(..end)).unwrap_or(path)
 }
 
 fn method_label(method: &Method) -> &'static str {

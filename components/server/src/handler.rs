@@ -7,7 +7,7 @@ use mainspring_metrics::Registration;
 
 use crate::events::{RouteEvents, show_in_userver_view};
 use crate::options::{LastSegment, ListenerKind, Resolved};
-use crate::pipeline::{BodyLimit, Endpoint, Isolate, Observe, Pipeline};
+use crate::pipeline::{BodyLimit, Endpoint, Isolate, LogLevel, Observe, Pipeline};
 use crate::routes::{Route, RouteGuard};
 use crate::{HandlerDefaults, HandlerOptions, ServerComponent};
 
@@ -15,8 +15,16 @@ use crate::{HandlerDefaults, HandlerOptions, ServerComponent};
 #[derive(Debug)]
 #[must_use = "the handler is taken away when this is dropped"]
 pub(crate) struct Placed {
+    listener: ListenerKind,
     _route: RouteGuard,
     _in_userver_view: Registration,
+}
+
+impl Placed {
+    /// Whether it answers on the monitor listener, which is there until the service has stopped.
+    pub(crate) fn is_on_monitor(&self) -> bool {
+        self.listener == ListenerKind::Monitor
+    }
 }
 
 /// Puts `endpoint` where the options say.
@@ -29,7 +37,7 @@ pub(crate) async fn place(
     defaults: HandlerDefaults,
     endpoint: Box<dyn Endpoint>,
 ) -> Result<Option<Placed>, LoadError> {
-    let Resolved { path, methods, log_level, listener } =
+    let Resolved { path, methods, levels, listener } =
         options.resolve(defaults).expect("the options are right: checked in `validate`");
     let server = cx.find::<ServerComponent>(ServerComponent::DEFAULT_NAME).await?;
     let Some(listen) = server.listen(listener) else {
@@ -40,7 +48,7 @@ pub(crate) async fn place(
         None => listen.processor().clone(),
     };
     let bytes_max = options.max_request_size.unwrap_or_else(|| listen.defaults().max_request_size).as_usize();
-    let events = RouteEvents::new(cx, &path.to_string(), log_level);
+    let events = RouteEvents::new(cx, server.totals(), &path.to_string(), levels);
     for method in methods.iter() {
         // Asked for so that the gauge is there, at 0, before the first request.
         let _gauge = events.active(method);
@@ -50,6 +58,7 @@ pub(crate) async fn place(
         vec![
             Box::new(Observe { events: Arc::clone(&events) }),
             Box::new(Isolate { cx: cx.clone(), processor }),
+            Box::new(LogLevel { events: Arc::clone(&events) }),
             Box::new(BodyLimit { bytes_max, events }),
         ],
         endpoint,
@@ -60,7 +69,7 @@ pub(crate) async fn place(
     };
     let route = Route { component: cx.name().to_owned(), patterns, methods, pipeline };
     let route = listen.routes().register(route)?;
-    Ok(Some(Placed { _route: route, _in_userver_view: in_userver_view }))
+    Ok(Some(Placed { listener, _route: route, _in_userver_view: in_userver_view }))
 }
 
 fn absent(cx: &ComponentContext, listener: ListenerKind) -> Result<Option<Placed>, LoadError> {

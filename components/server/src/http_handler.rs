@@ -75,6 +75,10 @@ impl<H: HttpHandler> Component for HttpHandlerComponent<H> {
         let placed = place(cx, &config.options, H::DEFAULTS, Box::new(Adapter(handler))).await?;
         Ok(Self { placed, _handler: std::marker::PhantomData })
     }
+
+    fn stops_last(&self) -> bool {
+        self.placed.as_ref().is_some_and(Placed::is_on_monitor)
+    }
 }
 
 impl<H> fmt::Debug for HttpHandlerComponent<H> {

@@ -42,7 +42,7 @@
 //!
 //! A request passes, in this order: hyper (parsing, bounds on the head), axum's router, and the middlewares of
 //! its route: observation (the log line and metrics), the hop to the handler's task processor (where a panic
-//! ends), the bound on the body, the adapter that calls the handler.
+//! ends), the handler's log level, the bound on the body, the adapter that calls the handler.
 //!
 //! Deliberately absent until the HTTP issue: TLS, HTTP/2, unix sockets, compression, authentication, rate limits,
 //! deadlines, middlewares as components.
@@ -65,8 +65,10 @@ mod linger;
 mod listener;
 mod methods;
 mod path;
+mod patience;
 mod pipeline;
 mod routes;
+mod stream;
 
 #[cfg(test)]
 mod tests;
@@ -84,5 +86,5 @@ pub use crate::error::HandlerError;
 pub use crate::http_handler::{HttpHandler, HttpHandlerComponent};
 pub use crate::json_handler::{JsonHandler, JsonHandlerComponent};
 pub use crate::methods::Methods;
-pub use crate::options::{HandlerConfig, HandlerDefaults, HandlerOptions};
+pub use crate::options::{HandlerConfig, HandlerDefaults, HandlerOptions, StatusLevels};
 pub use crate::ping::PingHandler;

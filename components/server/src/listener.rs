@@ -22,9 +22,7 @@ use crate::events::{ListenerEvents, show_in_userver_view};
 use crate::linger::Linger;
 use crate::options::ListenerKind;
 use crate::routes::RouteTable;
-
-/// Longest wait for the whole head of a request; also ends connections that are kept alive without a request.
-const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::stream::{Activity, ClientStream};
 
 /// Where reading a head ends with 431. hyper looks after each read, so up to as much again may have been read.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -35,12 +33,13 @@ const HEADERS_MAX: usize = 100;
 /// Pause after a failed accept: the cause, mostly a lack of file descriptors, does not pass at once.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// A listener whose address is taken; it refuses connections until [`Listener::serve`].
+/// A listener whose address is taken, so that nobody else can take it; it refuses connections until
+/// [`Listener::serve`].
 pub(crate) struct Listener {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
     processor: TaskProcessor,
-    backlog: u32,
+    config: ListenerConfig,
     socket: Mutex<Option<TcpSocket>>,
     _in_userver_view: Registration,
 }
@@ -51,6 +50,8 @@ struct Shared {
     routes: Arc<RouteTable>,
     events: Arc<ListenerEvents>,
     permits: Arc<Semaphore>,
+    read_max: Duration,
+    write_max: Duration,
     draining: CancellationToken,
     closing: CancellationToken,
     connections: TaskTracker,
@@ -74,6 +75,8 @@ impl Listener {
             routes,
             events,
             permits: Arc::new(Semaphore::new(config.max_connections.get().min(Semaphore::MAX_PERMITS))),
+            read_max: config.read_timeout.get(),
+            write_max: config.write_timeout.get(),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
@@ -82,7 +85,7 @@ impl Listener {
             shared: Arc::new(shared),
             local_addr,
             processor,
-            backlog: config.backlog.get(),
+            config: config.clone(),
             socket: Mutex::new(Some(socket)),
             _in_userver_view: in_userver_view,
         })
@@ -105,12 +108,15 @@ impl Listener {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(socket) = socket else { return Ok(()) };
         let Shared { cx, kind, .. } = &*self.shared;
-        let backlog = self.backlog;
+        let backlog = self.config.backlog.get();
         // The socket belongs to the runtime in which it is opened, so that is done on the right one.
-        let listener = cx.spawn_on(&self.processor, "listen", async move { socket.listen(backlog) }).await?;
-        let listener = listener.map_err(|error| {
-            LoadError::message(format!("`{}`: cannot listen on {}: {error}", kind.key(), self.local_addr))
-        })?;
+        let listening = async move {
+            // Inherited by the connections, whose remains must not keep a successor from starting.
+            socket.set_reuseaddr(true)?;
+            socket.listen(backlog)
+        };
+        let listener = cx.spawn_on(&self.processor, "listen", listening).await?;
+        let listener = listener.map_err(|error| cannot_listen(cx, *kind, &self.config, &error))?;
         self.shared.events.listening(self.local_addr);
         let accepting = accept(Arc::clone(&self.shared), self.processor.clone(), listener);
         drop(cx.spawn_on(&self.processor, format!("accept/{}", kind.name()), accepting));
@@ -182,16 +188,24 @@ async fn serve(shared: Arc<Shared>, processor: TaskProcessor, stream: TcpStream)
     let _open = shared.events.opened();
     // Answers are written whole; waiting for more would only delay them. A failure costs that delay alone.
     let _best_effort = stream.set_nodelay(true);
-    let routes = Arc::clone(&shared.routes);
-    let linger = Linger { cx: shared.cx.clone(), processor };
-    let service = service_fn(move |request| {
-        let routes = Arc::clone(&routes);
+    let activity = Arc::<Activity>::default();
+    let stream = ClientStream::new(stream, Arc::clone(&activity), shared.write_max, &shared.draining);
+    let linger = Linger {
+        cx: shared.cx.clone(),
+        processor,
+        stall_max: shared.read_max,
+        draining: shared.draining.clone(),
+    };
+    let service = service_fn(|request| {
+        let routes = Arc::clone(&shared.routes);
+        let under_way = activity.begin();
         let request = linger.over(request);
-        async move { routes.answer(request).await }
+        async move { routes.answer(request).await.map(|response| under_way.until_sent(response)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_READ_TIMEOUT)
+        // Also ends connections that are kept alive without a request.
+        .header_read_timeout(shared.read_max)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
@@ -204,7 +218,7 @@ async fn serve(shared: Arc<Shared>, processor: TaskProcessor, stream: TcpStream)
         }
     };
     if let Err(error) = ended {
-        shared.events.connection_failed(&error);
+        shared.events.connection_failed(&error, activity.is_in_head());
     }
 }
 
@@ -217,13 +231,23 @@ fn bind(config: &ListenerConfig) -> io::Result<(TcpSocket, SocketAddr)> {
     }
 }
 
+/// Takes an address for this socket alone: another one that asks for it, even one that does not listen yet, is
+/// refused here and not only when the service is up.
+///
+/// Connections of a service that has just stopped are in the way of that, and must not keep its successor from
+/// starting: then the address is taken together with them, and with whoever takes it in the same way.
 fn bind_to(address: IpAddr, port: u16) -> io::Result<(TcpSocket, SocketAddr)> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of a service that has just stopped must not keep its successor from starting.
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::new(address, port))?;
-    let local_addr = socket.local_addr()?;
-    Ok((socket, local_addr))
+    let bind = |reuse| {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(reuse)?;
+        socket.bind(SocketAddr::new(address, port))?;
+        let local_addr = socket.local_addr()?;
+        Ok::<_, io::Error>((socket, local_addr))
+    };
+    match bind(false) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => bind(true),
+        outcome => outcome,
+    }
 }
 
 /// No such kind of address in the kernel, or none of it on this machine.

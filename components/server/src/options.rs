@@ -1,9 +1,12 @@
 //! The options that every handler has, and how its section is put together from them and its own.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use mainspring_config::{ByteSize, Violation};
 use mainspring_core::{ConfigMode, ServiceOutline};
 use mainspring_logging::Level;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use crate::Methods;
@@ -23,13 +26,78 @@ pub struct HandlerOptions {
     /// Largest body of a request; a larger one is answered with 413. Size such as `64KiB`; default that of its
     /// listener.
     pub max_request_size: Option<ByteSize>,
-    /// Level of the line that each request leaves in the log; default `info`. Answers from 400 are logged at
-    /// least at `warning`, from 500 at `error`; `none` silences them all.
+    /// Least level of what is logged while it answers, the line of the request included: `debug` shows more than the
+    /// logger's own level, `warning` less. Default: the logger's level. With a level below those of the loggers, all
+    /// call sites down to it cost a little more.
     #[serde(rename = "log-level")]
     pub log_level: Option<Level>,
+    /// Level of the line that a request leaves in the log, by the status of its answer, such as `{404: info}`;
+    /// `none` leaves no line. Default: `error` from 500, `warning` from 400, otherwise `info`, or `debug` for
+    /// handlers of the monitor that are asked all the time.
+    #[serde(default, rename = "status-codes-log-level")]
+    pub status_codes_log_level: StatusLevels,
     /// Whether it answers on `listener-monitor` and not on `listener`.
     #[serde(rename = "monitor-handler")]
     pub monitor_handler: Option<bool>,
+}
+
+/// Levels by status of an answer, from 100 to 599.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, Level>")]
+pub struct StatusLevels(BTreeMap<u16, Level>);
+
+impl TryFrom<BTreeMap<String, Level>> for StatusLevels {
+    type Error = String;
+
+    fn try_from(written: BTreeMap<String, Level>) -> Result<Self, String> {
+        let status = |text: &str| text.parse().ok().filter(|status| (100..=599).contains(status));
+        let levels = written.into_iter().map(|(text, level)| match status(&text) {
+            Some(status) => Ok((status, level)),
+            None => Err(format!("expected a status from 100 to 599, found `{text}`")),
+        });
+        levels.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl JsonSchema for StatusLevels {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "StatusLevels".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let level = generator.subschema_for::<Level>();
+        json_schema!({"type": "object", "additionalProperties": level})
+    }
+}
+
+/// How the requests of a handler are logged.
+#[derive(Debug, Clone)]
+pub(crate) struct Levels {
+    /// The least level of all that is logged; the logger's without it.
+    pub(crate) local: Option<Level>,
+    by_status: StatusLevels,
+    below_400: Level,
+}
+
+impl Levels {
+    /// The level of the line of a request.
+    pub(crate) fn of_line(&self, status: u16) -> Level {
+        self.by_status.0.get(&status).copied().unwrap_or(match status {
+            500.. => Level::Error,
+            400.. => Level::Warning,
+            _ => self.below_400,
+        })
+    }
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self { local: None, by_status: StatusLevels::default(), below_400: Level::Info }
+    }
 }
 
 /// The section of a handler component: [`HandlerOptions`] and the handler's own keys side by side.
@@ -51,7 +119,7 @@ pub struct HandlerConfig<C> {
 pub struct HandlerDefaults {
     path: Option<&'static str>,
     method: Option<&'static str>,
-    log_level: Level,
+    line_level: Level,
     listener: ListenerKind,
     pub(crate) last_segment: LastSegment,
 }
@@ -94,7 +162,7 @@ impl HandlerDefaults {
         Self {
             path: None,
             method: None,
-            log_level: Level::Info,
+            line_level: Level::Info,
             listener: ListenerKind::Main,
             last_segment: LastSegment::Required,
         }
@@ -114,10 +182,10 @@ impl HandlerDefaults {
         self
     }
 
-    /// With another level for the line of each request.
+    /// With another level for the line of a request whose answer is below 400.
     #[must_use]
-    pub const fn with_log_level(mut self, level: Level) -> Self {
-        self.log_level = level;
+    pub const fn with_line_level(mut self, level: Level) -> Self {
+        self.line_level = level;
         self
     }
 
@@ -154,7 +222,7 @@ impl Default for HandlerDefaults {
 pub(crate) struct Resolved {
     pub(crate) path: PathTemplate,
     pub(crate) methods: Methods,
-    pub(crate) log_level: Level,
+    pub(crate) levels: Levels,
     pub(crate) listener: ListenerKind,
 }
 
@@ -183,7 +251,12 @@ impl HandlerOptions {
             Some(true) => ListenerKind::Monitor,
             Some(false) => ListenerKind::Main,
         };
-        Ok(Resolved { path, methods, log_level: self.log_level.unwrap_or(defaults.log_level), listener })
+        let levels = Levels {
+            local: self.log_level,
+            by_status: self.status_codes_log_level.clone(),
+            below_400: defaults.line_level,
+        };
+        Ok(Resolved { path, methods, levels, listener })
     }
 
     pub(crate) fn violations(&self, defaults: HandlerDefaults, service: &ServiceOutline) -> Vec<Violation> {

@@ -2,6 +2,7 @@
 
 mod body_limit;
 mod isolate;
+mod log_level;
 mod observe;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use futures_util::future::BoxFuture;
 
 pub(crate) use body_limit::BodyLimit;
 pub(crate) use isolate::Isolate;
+pub(crate) use log_level::LogLevel;
 pub(crate) use observe::Observe;
 
 /// One step around the handling of a request. It passes the request on with [`Next::run`], or answers itself.

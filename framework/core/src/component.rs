@@ -97,6 +97,13 @@ pub trait Component: Sized + Send + Sync + 'static {
         async {}
     }
 
+    /// Whether it stops only once every other component has: for what shows how the service is, until the end.
+    ///
+    /// Counts when everything that it depends on says so too, because a component is never stopped after those.
+    fn stops_last(&self) -> bool {
+        false
+    }
+
     /// How it is; called by probes, so it must neither block nor be costly.
     fn health(&self) -> Health {
         Health::Ok

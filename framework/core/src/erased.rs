@@ -29,6 +29,7 @@ pub(crate) trait Loaded: Send + Sync {
     fn on_all_components_loaded(&self) -> BoxFuture<'_, Result<(), LoadError>>;
     fn on_all_components_are_stopping(&self) -> BoxFuture<'_, ()>;
     fn stop(&self) -> BoxFuture<'_, ()>;
+    fn stops_last(&self) -> bool;
     fn health(&self) -> Health;
 }
 
@@ -88,6 +89,10 @@ impl<C: Component> Loaded for C {
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(Component::stop(self))
+    }
+
+    fn stops_last(&self) -> bool {
+        Component::stops_last(self)
     }
 
     fn health(&self) -> Health {

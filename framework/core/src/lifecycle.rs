@@ -222,7 +222,7 @@ impl Lifecycle {
     /// Stops what was loaded before the start failed, and ends the tasks of what was not.
     async fn unload(&self) {
         self.registry.service.enter(Phase::Stopping);
-        self.in_reverse("stop", |slot, component| async move {
+        self.in_reverse("stop", &self.all(), |slot, component| async move {
             if component.is_some() {
                 events::component_unloading(&slot.name);
             }
@@ -241,36 +241,50 @@ impl Lifecycle {
                 self.or_forced(tokio::time::sleep(self.config.graceful_shutdown_interval.into())).await;
         }
         service.enter(Phase::Stopping);
+        let stopping_last = self.stopping_last();
         let mut unfinished = self
-            .in_reverse(STOPPING_HOOK, |slot, component| async move {
+            .in_reverse(STOPPING_HOOK, &self.all(), |slot, component| async move {
                 let Some(component) = component else { return Ok(()) };
                 let hook = async move { component.on_all_components_are_stopping().await };
                 self.spawn_step(slot, STOPPING_HOOK, hook).cancel_on_drop().await
             })
             .await;
-        unfinished.extend(
-            self.in_reverse("stop", |slot, component| async move {
-                let began = Instant::now();
-                let loaded = component.is_some();
-                self.stop_one(slot, component).await?;
-                if loaded {
-                    events::component_stopped(&slot.name, began.elapsed());
-                }
-                Ok(())
-            })
-            .await,
-        );
+        let (last, others): (Vec<_>, Vec<_>) =
+            self.all().into_iter().partition(|idx| stopping_last.contains(idx));
+        for components in [others, last] {
+            let stop = |slot, component| self.stop_logged(slot, component);
+            unfinished.extend(self.in_reverse("stop", &components, stop).await);
+        }
         // What does not end now blocks its thread; the engine names it.
         let _ended = timeout(LAST_GRACE, self.steps.end()).await.is_ok();
         events::stopped(began.elapsed());
         unfinished
     }
 
-    /// Runs one step of a stop for every component, loaded or not, dependants first, each under the deadline. What
-    /// went wrong, one sentence each.
+    /// The components that stop after all others: those that want to, and whose dependencies all do.
+    fn stopping_last(&self) -> BTreeSet<usize> {
+        let wants_to = |idx: &usize| {
+            let component = self.registry.slots[*idx].state.borrow().component().cloned();
+            component.is_some_and(|component| component.stops_last())
+        };
+        let graph = self.registry.graph().clone();
+        let mut last: BTreeSet<usize> = self.all().into_iter().filter(wants_to).collect();
+        loop {
+            let mut kept = last.clone();
+            kept.retain(|idx| graph.dependencies(*idx).all(|dependency| last.contains(&dependency)));
+            if kept.len() == last.len() {
+                return last;
+            }
+            last = kept;
+        }
+    }
+
+    /// Runs one step of a stop for the chosen components, loaded or not, dependants first, each under the deadline.
+    /// What went wrong, one sentence each.
     async fn in_reverse<'a, F: Future<Output = Result<(), TaskError>>>(
         &'a self,
         step: &'static str,
+        components: &[usize],
         visit: impl Fn(&'a Slot, Option<Arc<dyn Loaded>>) -> F,
     ) -> Vec<String> {
         let limit: Duration = self.config.component_stop_timeout.into();
@@ -296,7 +310,7 @@ impl Lifecycle {
                 unfinished.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
             }
         };
-        graph.walk(&self.all(), Direction::DependantsFirst, bounded).await;
+        graph.walk(components, Direction::DependantsFirst, bounded).await;
         unfinished.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -312,6 +326,16 @@ impl Lifecycle {
         slot.tasks.end().await;
         slot.state.send_replace(SlotState::Stopped);
         stopped
+    }
+
+    async fn stop_logged(&self, slot: &Slot, component: Option<Arc<dyn Loaded>>) -> Result<(), TaskError> {
+        let began = Instant::now();
+        let loaded = component.is_some();
+        self.stop_one(slot, component).await?;
+        if loaded {
+            events::component_stopped(&slot.name, began.elapsed());
+        }
+        Ok(())
     }
 
     /// Runs a step as a task, so that neither its panic nor a blocking call of it holds up the others.

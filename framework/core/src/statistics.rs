@@ -21,7 +21,7 @@ static LOGGER_MESSAGES: Family =
     Family::counter("logger_messages", "Log records, those dropped included, by logger and level.");
 static LOGGER_DROPPED: Family = Family::counter(
     "logger_dropped_messages",
-    "Log records that did not fit the queue, by logger and level.",
+    "Log records that did not fit the queue or that the sink did not take, by logger and level.",
 );
 static LOGGER_QUEUE: Family = Family::gauge("logger_queue_messages", "Log records waiting to be written.");
 static LOGGER_WRITE_ERRORS: Family =

@@ -43,7 +43,7 @@ pub struct LoggerConfig {
     /// Records of this level and above are written at once, others with what else is queued; default `warning`.
     #[serde(default = "LoggerConfig::default_flush_level")]
     pub flush_level: Level,
-    /// Most records waiting to be written; default 65536.
+    /// Most records waiting to be written; default 65536. They never take more than 64 MiB.
     #[serde(default = "LoggerConfig::default_message_queue_size")]
     pub message_queue_size: NonZeroU32,
     /// What happens to a record when the queue is full; default `discard`.

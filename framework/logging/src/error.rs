@@ -18,7 +18,7 @@ pub enum LoggingError {
     Open {
         /// Name of the logger.
         logger: String,
-        /// The file, or the directory that could not be created.
+        /// The file, the directory that could not be created, or `@stdout` or `@stderr`.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,

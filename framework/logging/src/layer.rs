@@ -10,6 +10,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::local_level::{Threshold, is_carrier};
 use crate::logging::Shared;
 use crate::record::{EventVisitor, Fields, Record, SpanVisitor};
 
@@ -27,15 +28,27 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LoggingLayer {
         Some(self.shared.max_level().filter())
     }
 
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.shared.enabled(metadata)
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        self.shared.enabled(metadata, || {
+            let span = context.lookup_current()?;
+            span.extensions().get::<Threshold>().copied()
+        })
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut fields = Fields::default();
-        attributes.record(&mut SpanVisitor(&mut fields));
         let span = context.span(id).expect("a new span is registered before layers see it");
-        span.extensions_mut().insert(fields);
+        if self.shared.local_levels.least().is_some() {
+            // Inherited when the span is made, so that an event looks at one span only.
+            let of_parent = || span.parent()?.extensions().get::<Threshold>().copied();
+            if let Some(threshold) = Threshold::carried_by(attributes).or_else(of_parent) {
+                span.extensions_mut().insert(threshold);
+            }
+        }
+        if !is_carrier(attributes.metadata()) {
+            let mut fields = Fields::default();
+            attributes.record(&mut SpanVisitor(&mut fields));
+            span.extensions_mut().insert(fields);
+        }
     }
 
     fn on_record(&self, id: &Id, values: &Recorded<'_>, context: Context<'_, S>) {

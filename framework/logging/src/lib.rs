@@ -8,7 +8,11 @@
 //! A record goes to the logger whose name is the record's tracing target, otherwise to the logger `default`.
 //! It is formatted where it is made and written by the logger's own thread; the queue between is bounded.
 //! Fields of the spans around a record are part of the record. Spans of level `info` and above count whatever
-//! the level of the logger is, so that `component` is on every line.
+//! the level of the logger is, so that `component` is on every line. A [`LocalLevel`] replaces the level of the
+//! logger for a part of the work, such as one request.
+//!
+//! A sink that fails is counted and never waited for: what it did not take whole counts as dropped, and the next
+//! line begins on a line of its own.
 //!
 //! Left to others: metrics (see [`Logging::stats`]), signals, HTTP handlers.
 //!
@@ -26,20 +30,24 @@
 //! ```
 
 mod config;
+mod counts;
 mod error;
 mod format;
 mod layer;
 mod level;
+mod local_level;
 mod logger;
 mod logging;
 mod queue;
 mod recent;
 mod record;
+mod sink;
 
 pub use crate::config::{FilePath, Format, LoggerConfig, LoggersConfig, OverflowBehavior};
 pub use crate::error::LoggingError;
 pub use crate::format::Colors;
 pub use crate::level::{Level, UnknownLevel};
+pub use crate::local_level::LocalLevel;
 pub use crate::logger::{LoggerLevels, LoggerStats};
 pub use crate::logging::{DEFAULT_LOGGER, Logging};
 pub use crate::recent::{RecentFilter, RecentRecord};

@@ -1,19 +1,18 @@
 //! One logger: its level, its style, its queue and its numbers.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::{FilePath, LoggerConfig};
+use crate::config::LoggerConfig;
+use crate::counts::ByLevel;
 use crate::error::LoggingError;
 use crate::format::{Colors, Style};
 use crate::level::Level;
-use crate::queue::{Line, Pushed, Queue, Sink};
+use crate::queue::{Bounds, Line, Pushed, QUEUE_BYTES_MAX, Queue};
 use crate::record::Record;
+use crate::sink::{Opened, Sink};
 
 /// Longest wait for a writer to let go of its old file.
 const REOPEN_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -35,7 +34,7 @@ pub struct LoggerStats {
     pub logger: String,
     /// Records per level, dropped ones included.
     pub messages: Vec<(Level, u64)>,
-    /// Records per level that did not fit the queue.
+    /// Records per level that did not fit the queue, or that the sink did not take whole.
     pub dropped: Vec<(Level, u64)>,
     /// Records waiting to be written.
     pub queue_messages: usize,
@@ -56,22 +55,17 @@ pub(crate) struct Logger {
     current: AtomicU8,
     /// `None` for `@null`.
     queue: Option<Arc<Queue>>,
-    messages: [AtomicU64; Level::OF_RECORDS.len()],
-    dropped: [AtomicU64; Level::OF_RECORDS.len()],
-    reopens: AtomicU64,
-    reopen_failed: AtomicBool,
+    messages: ByLevel,
+    dropped: Arc<ByLevel>,
+    /// Held from opening a file to writing to it: of two reopenings at once the later one must have the last word.
+    reopening: Mutex<()>,
 }
 
 impl Logger {
     /// Opens the sink and starts the writer.
     pub(crate) fn open(name: &str, config: &LoggerConfig, colors: Colors) -> Result<Logger, LoggingError> {
-        let (sink, path, terminal): (Option<Sink>, _, _) = match &config.file_path {
-            FilePath::File(path) => (Some(Box::new(open_file(name, path)?)), Some(path.clone()), false),
-            FilePath::Stdout => (Some(Box::new(io::stdout())), None, io::stdout().is_terminal()),
-            FilePath::Stderr => (Some(Box::new(io::stderr())), None, io::stderr().is_terminal()),
-            FilePath::Null => (None, None, false),
-        };
-        let style = Style::of(config.format, colors == Colors::Auto && terminal);
+        let Opened { sink, path, is_terminal } = Opened::open(name, &config.file_path)?;
+        let style = Style::of(config.format, colors == Colors::Auto && is_terminal);
         Logger::with_sink(name, config, sink, path, style)
     }
 
@@ -83,7 +77,9 @@ impl Logger {
         style: Style,
     ) -> Result<Logger, LoggingError> {
         let lines_max = usize::try_from(config.message_queue_size.get()).unwrap_or(usize::MAX);
-        let start = |sink| Queue::start(name, sink, lines_max, config.overflow_behavior);
+        let bounds = Bounds { lines_max, bytes_max: QUEUE_BYTES_MAX, overflow: config.overflow_behavior };
+        let dropped = Arc::<ByLevel>::default();
+        let start = |sink| Queue::start(name, sink, bounds, Arc::clone(&dropped));
         let queue = sink.map(start).transpose();
         let queue = queue.map_err(|source| LoggingError::Thread { logger: name.to_owned(), source })?;
         Ok(Logger {
@@ -94,10 +90,9 @@ impl Logger {
             init: config.level,
             current: AtomicU8::new(config.level as u8),
             queue,
-            messages: Default::default(),
-            dropped: Default::default(),
-            reopens: AtomicU64::new(0),
-            reopen_failed: AtomicBool::new(false),
+            messages: ByLevel::default(),
+            dropped,
+            reopening: Mutex::default(),
         })
     }
 
@@ -129,20 +124,20 @@ impl Logger {
     }
 
     pub(crate) fn count_dropped(&self, level: Level, n: u64) {
-        self.messages[level as usize].fetch_add(n, Relaxed);
-        self.dropped[level as usize].fetch_add(n, Relaxed);
+        self.messages.add(level, n);
+        self.dropped.add(level, n);
     }
 
     /// Opens the file anew by its path, after something else moved it away.
     pub(crate) fn reopen(&self) -> Result<(), LoggingError> {
         let (Some(queue), Some(path)) = (&self.queue, &self.path) else { return Ok(()) };
-        let outcome = open_file(&self.name, path).and_then(|file| {
-            let swapped = queue.replace_sink(Box::new(file), Instant::now() + REOPEN_WAIT_MAX);
-            if swapped { Ok(()) } else { Err(LoggingError::Stuck { logger: self.name.clone() }) }
-        });
-        self.reopens.fetch_add(u64::from(outcome.is_ok()), Relaxed);
-        self.reopen_failed.store(outcome.is_err(), Relaxed);
-        outcome
+        let _one_at_a_time = self.reopening.lock().unwrap_or_else(PoisonError::into_inner);
+        let sink = Sink::open_file(&self.name, path).inspect_err(|_| queue.reopen_failed())?;
+        if queue.replace_sink(sink, Instant::now() + REOPEN_WAIT_MAX) {
+            Ok(())
+        } else {
+            Err(LoggingError::Stuck { logger: self.name.clone() })
+        }
     }
 
     pub(crate) fn flush(&self, deadline: Instant) -> bool {
@@ -160,27 +155,26 @@ impl Logger {
     }
 
     pub(crate) fn stats(&self) -> LoggerStats {
-        let by_level = |counts: &[AtomicU64]| {
-            Level::OF_RECORDS.into_iter().zip(counts).map(|(level, n)| (level, n.load(Relaxed))).collect()
-        };
+        let queue = self.queue.as_deref();
+        let reopens = queue.map(Queue::reopens).unwrap_or_default();
         LoggerStats {
             logger: self.name.clone(),
-            messages: by_level(&self.messages),
-            dropped: by_level(&self.dropped),
-            queue_messages: self.queue.as_ref().map_or(0, |queue| queue.len()),
-            write_errors: self.queue.as_ref().map_or(0, |queue| queue.write_errors()),
-            reopens: self.reopens.load(Relaxed),
-            reopen_failed: self.reopen_failed.load(Relaxed),
+            messages: self.messages.get(),
+            dropped: self.dropped.get(),
+            queue_messages: queue.map_or(0, Queue::len),
+            write_errors: queue.map_or(0, Queue::write_errors),
+            reopens: reopens.count,
+            reopen_failed: reopens.failed,
         }
     }
 
     fn log_with(&self, record: &Record, push: impl Fn(&Queue, Line) -> Pushed) {
         let level = record.level();
-        self.messages[level as usize].fetch_add(1, Relaxed);
+        self.messages.add(level, 1);
         let Some(queue) = &self.queue else { return };
-        let line = Line { text: self.style.line(record), flush: self.flush_level <= level };
+        let line = Line { text: self.style.line(record), level, flush: self.flush_level <= level };
         if push(queue, line) == Pushed::Dropped {
-            self.dropped[level as usize].fetch_add(1, Relaxed);
+            self.dropped.add(level, 1);
         }
     }
 }
@@ -190,15 +184,4 @@ impl Drop for Logger {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// For appending, so that several processes or loggers can share a file.
-fn open_file(logger: &str, path: &Path) -> Result<File, LoggingError> {
-    let error =
-        |path: &Path, source| LoggingError::Open { logger: logger.to_owned(), path: path.into(), source };
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(|source| error(directory, source))?;
-    }
-    let opened = OpenOptions::new().append(true).create(true).mode(0o644).open(path);
-    opened.map_err(|source| error(path, source))
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::subscriber::NoSubscriber;
-use tracing::{Dispatch, Metadata};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Dispatch, Event, Metadata, Subscriber, span};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::config::{FilePath, Format, LoggerConfig, LoggersConfig};
@@ -14,6 +15,7 @@ use crate::error::LoggingError;
 use crate::format::Colors;
 use crate::layer::LoggingLayer;
 use crate::level::Level;
+use crate::local_level::{LocalLevel, LocalLevels, Threshold};
 use crate::logger::{Logger, LoggerLevels, LoggerStats};
 use crate::recent::{Recent, RecentFilter, RecentRecord};
 use crate::record::Record;
@@ -24,6 +26,9 @@ pub const DEFAULT_LOGGER: &str = "default";
 /// Most records kept until the loggers are configured. Later ones are dropped and counted: the first ones
 /// tell how a failure began.
 const KEPT_RECORDS_MAX: usize = 4096;
+
+/// Most bytes of kept records, as [`KEPT_RECORDS_MAX`]; what one record takes is an estimate.
+const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What is kept until the configured level is known.
 const KEPT_LEVEL: Level = Level::Debug;
@@ -51,6 +56,7 @@ pub(crate) struct Shared {
     loggers: OnceLock<Loggers>,
     kept: Mutex<Kept>,
     recent: Mutex<Recent>,
+    pub(crate) local_levels: LocalLevels,
 }
 
 struct Loggers {
@@ -62,6 +68,7 @@ struct Loggers {
 #[derive(Default)]
 struct Kept {
     records: Vec<Record>,
+    bytes: usize,
     /// By level.
     dropped: [u64; Level::OF_RECORDS.len()],
 }
@@ -76,10 +83,11 @@ impl Logging {
     pub(crate) fn with_clock(clock: fn() -> SystemTime) -> Logging {
         let shared = Arc::new(Shared {
             clock,
-            _second_dispatch: Dispatch::new(NoSubscriber::new()),
+            _second_dispatch: Dispatch::new(Silent),
             loggers: OnceLock::new(),
             kept: Mutex::default(),
             recent: Mutex::default(),
+            local_levels: LocalLevels::default(),
         });
         let layer = LoggingLayer { shared: Arc::clone(&shared) };
         let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
@@ -145,6 +153,12 @@ impl Logging {
         Ok(())
     }
 
+    /// Announces that a part of the work is going to be logged by a level of its own.
+    #[must_use = "the level counts for as long as this lives"]
+    pub fn local_level(&self, level: Level) -> LocalLevel {
+        LocalLevel::new(Arc::clone(&self.shared), level)
+    }
+
     /// Opens all files anew by their paths, after a log rotation moved them away. Blocks until each logger
     /// writes to its new file. No line is lost.
     ///
@@ -193,7 +207,7 @@ impl Logging {
 
 /// Makes `tracing` ask for the highest level again. Its answer is one number for the whole process, and of two
 /// threads that compute it at once the slower one may store what is no longer true: hence the lock.
-fn levels_changed() {
+pub(crate) fn levels_changed() {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     tracing::callsite::rebuild_interest_cache();
@@ -216,21 +230,28 @@ impl Shared {
         (self.clock)()
     }
 
-    pub(crate) fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+    /// `threshold` is asked only when there can be one.
+    pub(crate) fn enabled(
+        &self,
+        metadata: &Metadata<'_>,
+        threshold: impl FnOnce() -> Option<Threshold>,
+    ) -> bool {
         let level = Level::of(*metadata.level());
         if metadata.is_span() && SPAN_LEVEL <= level {
             return true;
         }
-        match self.loggers.get() {
-            Some(loggers) => loggers.of(metadata).allows(level),
-            None => KEPT_LEVEL <= level,
+        let Some(loggers) = self.loggers.get() else { return KEPT_LEVEL <= level };
+        match self.local_levels.least().and_then(|_| threshold()) {
+            Some(Threshold(least)) => least <= level,
+            None => loggers.of(metadata).allows(level),
         }
     }
 
     /// The least level anyone may want.
     pub(crate) fn max_level(&self) -> Level {
         let lowest = self.loggers().map(|logger| logger.levels().current).min();
-        lowest.unwrap_or(KEPT_LEVEL).min(SPAN_LEVEL)
+        let local = self.local_levels.least().unwrap_or(Level::None);
+        lowest.unwrap_or(KEPT_LEVEL).min(local).min(SPAN_LEVEL)
     }
 
     pub(crate) fn log(&self, record: Record) {
@@ -243,7 +264,9 @@ impl Shared {
             drop(kept);
             return self.log_to(loggers, record, Logger::log);
         }
-        if kept.records.len() < KEPT_RECORDS_MAX {
+        let size = record.size_bytes();
+        if kept.records.len() < KEPT_RECORDS_MAX && kept.bytes + size <= KEPT_BYTES_MAX {
+            kept.bytes += size;
             kept.records.push(record);
         } else {
             kept.dropped[record.level() as usize] += 1;
@@ -255,7 +278,7 @@ impl Shared {
         if self.loggers.get().is_some() {
             return Err(LoggingError::AlreadyConfigured);
         }
-        let Kept { records, dropped } = std::mem::take(&mut *kept);
+        let Kept { records, dropped, .. } = std::mem::take(&mut *kept);
         for record in records {
             if loggers.of(record.metadata).allows(record.level()) {
                 self.log_to(&loggers, record, Logger::log_kept);
@@ -282,4 +305,37 @@ impl Loggers {
     fn of(&self, metadata: &Metadata<'_>) -> &Logger {
         self.by_name.get(metadata.target()).unwrap_or(&self.default)
     }
+}
+
+/// Wants nothing, and says so: without a hint of its own the highest level of the process would be `TRACE`, and
+/// every disabled call site would ask [`Shared::enabled`].
+struct Silent;
+
+impl Subscriber for Silent {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::never()
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::OFF)
+    }
+
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        // Never called, because nothing is enabled; any number will do.
+        span::Id::from_u64(u64::MAX)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
 }

@@ -207,13 +207,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// One spelling in all formats: lower case, `_` for `.`, and never a key that formats write themselves.
 fn key(name: &'static str) -> Cow<'static, str> {
     let name = name.strip_prefix("r#").unwrap_or(name);
-    if RESERVED_KEYS.contains(&name) {
-        Cow::Owned(format!("{name}_"))
-    } else if name.contains(|c: char| c.is_ascii_uppercase() || c == '.') {
+    let key = if name.contains(|c: char| c.is_ascii_uppercase() || c == '.') {
         Cow::Owned(name.to_ascii_lowercase().replace('.', "_"))
     } else {
         Cow::Borrowed(name)
-    }
+    };
+    if RESERVED_KEYS.contains(&key.as_ref()) { Cow::Owned(format!("{key}_")) } else { key }
 }
 
 /// Bounds a text, and says so when something is missing.

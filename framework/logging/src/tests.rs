@@ -1,9 +1,10 @@
 //! Facts about logging: what a line looks like, where it goes, and that none is lost unseen.
 
 mod formats;
+mod local_levels;
 mod sinks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -15,9 +16,10 @@ use tracing::{debug, error, info, info_span, trace, warn};
 
 use crate::format::Style;
 use crate::logger::Logger;
+use crate::sink::Sink;
 use crate::*;
 
-const WAIT_MAX: Duration = Duration::from_secs(10);
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// 2026-11-24T03:31:00.123456Z.
 fn fixed_clock() -> SystemTime {
@@ -35,6 +37,13 @@ struct PageState {
     /// A writer is waiting for the hold to end.
     writer_waits: bool,
     failing: bool,
+    /// What the next writes do instead of succeeding.
+    next: VecDeque<Next>,
+}
+
+enum Next {
+    Fail(io::ErrorKind),
+    Take(usize),
 }
 
 impl Page {
@@ -65,6 +74,11 @@ impl Write for Page {
         if state.failing {
             return Err(io::Error::other("disk full"));
         }
+        let bytes = match state.next.pop_front() {
+            None => bytes,
+            Some(Next::Fail(kind)) => return Err(kind.into()),
+            Some(Next::Take(n)) => &bytes[..n],
+        };
         state.text.push_str(std::str::from_utf8(bytes).unwrap());
         Ok(bytes.len())
     }
@@ -87,7 +101,7 @@ fn logging_on(loggers: &[(&str, &str, Style, &Page)]) -> Logging {
 
 fn install_on(logging: &Logging, loggers: &[(&str, &str, Style, &Page)]) -> Result<(), LoggingError> {
     let open = |(name, json, style, page): &(&str, &str, Style, &Page)| {
-        let sink = Box::new(Page::clone(page));
+        let sink = Sink::new(Page::clone(page));
         let logger = Logger::with_sink(name, &config(json), Some(sink), None, *style).unwrap();
         ((*name).to_owned(), Arc::new(logger))
     };
@@ -210,6 +224,20 @@ fn records_kept_beyond_the_bound_are_counted_as_dropped() {
     assert_eq!(page.text().lines().count(), 4096);
     let stats = &logging.stats()[0];
     assert_eq!((count(&stats.messages, Level::Info), count(&stats.dropped, Level::Info)), (4099, 3));
+}
+
+#[test]
+fn kept_records_are_bounded_by_bytes_too() {
+    let page = Page::default();
+    let logging = Logging::with_clock(fixed_clock);
+    let long = "x".repeat(10_000);
+    with_default(&logging.dispatch(), || (0..3000).for_each(|_| info!("{long}")));
+    install_on(&logging, &[("default", TO_PAGE, Style::Json, &page)]).unwrap();
+    assert!(logging.flush(WAIT_MAX));
+    let n_kept = page.text().lines().count();
+    assert!((1500..=1677).contains(&n_kept), "{n_kept} records of 10 kB within 16 MiB");
+    let stats = &logging.stats()[0];
+    assert_eq!(count(&stats.dropped, Level::Info), 3000 - n_kept as u64);
 }
 
 #[test]

@@ -23,18 +23,20 @@ impl Exposition {
 /// Chooses by the quality values of `accept`.
 ///
 /// OpenMetrics is chosen when it is asked for by name, in the version we write or in any, and not ranked below
-/// the text format. Everything else, wildcards and nonsense included, gets the text format that every scraper
-/// reads: a scrape that fails over a header helps nobody.
+/// the text format, which a wildcard may rank too. Everything else, nonsense included, gets the text format that
+/// every scraper reads: a scrape that fails over a header helps nobody.
 #[must_use]
 pub fn negotiate(accept: Option<&str>) -> Exposition {
     let ranges: Vec<Range<'_>> = accept.unwrap_or_default().split(',').filter_map(Range::parse).collect();
     let quality = |media_type: &str, version: &str| {
         let named = ranges.iter().filter(|range| range.media_type.eq_ignore_ascii_case(media_type));
         let fitting = named.filter(|range| range.version.is_none_or(|wanted| wanted == version));
-        fitting.map(|range| range.quality).fold(0.0, f64::max)
+        fitting.map(|range| range.quality).reduce(f64::max)
     };
-    let openmetrics = quality("application/openmetrics-text", "1.0.0");
-    if 0.0 < openmetrics && quality("text/plain", "0.0.4") <= openmetrics {
+    // The more exact range counts, be its quality the lower one.
+    let openmetrics = quality("application/openmetrics-text", "1.0.0").unwrap_or(0.0);
+    let text = ["text/plain", "text/*", "*/*"].into_iter().find_map(|range| quality(range, "0.0.4"));
+    if 0.0 < openmetrics && text.unwrap_or(0.0) <= openmetrics {
         Exposition::OpenMetrics
     } else {
         Exposition::Text

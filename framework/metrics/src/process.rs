@@ -1,10 +1,11 @@
 //! What the operating system says about this process, and what this build is.
 
 use std::fs;
+use std::path::Path;
 
 use crate::family::Family;
 use crate::registry::Collector;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, TARGET};
 use crate::userver::UserverView;
 
 static CPU: Family = Family::counter("process_cpu_seconds", "User and system CPU time spent.");
@@ -15,6 +16,7 @@ static START: Family =
     Family::gauge("process_start_time_seconds", "Start of the process since the Unix epoch.");
 static THREADS: Family = Family::gauge("process_threads", "Threads of the process.");
 static BUILD: Family = Family::info("mainspring_build", "The framework's build this service contains.");
+static TARGET_INFO: Family = Family::info(TARGET, "What is scraped, as OpenTelemetry describes a resource.");
 
 /// Where the running program comes from; the labels of `mainspring_build_info`.
 #[derive(Debug, Clone)]
@@ -46,17 +48,33 @@ impl BuildInfo {
     }
 }
 
-/// Reports `process_*` and `mainspring_build_info`. What `/proc` does not offer is left out.
+/// Reports `process_*`, `mainspring_build_info` and `target_info`. What `/proc` does not offer is left out.
 #[derive(Debug, Clone)]
 pub struct ProcessCollector {
     build: BuildInfo,
+    /// The labels of `target_info`: attributes of a resource in OpenTelemetry's words, with `_` for `.`.
+    resource: Vec<(&'static str, String)>,
 }
 
 impl ProcessCollector {
     /// A collector that says `build` is what runs.
     #[must_use]
     pub fn new(build: BuildInfo) -> ProcessCollector {
-        ProcessCollector { build }
+        let executable = std::env::current_exe().ok();
+        let executable = executable.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy());
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let known = [
+            ("host_arch", Some(std::env::consts::ARCH.to_owned())),
+            ("host_name", host.map(|name| name.trim().to_owned())),
+            ("os_type", Some(std::env::consts::OS.to_owned())),
+            ("process_executable_name", executable.map(|name| name.into_owned())),
+            ("process_pid", Some(std::process::id().to_string())),
+            ("telemetry_sdk_language", Some("rust".to_owned())),
+            ("telemetry_sdk_name", Some("mainspring".to_owned())),
+            ("telemetry_sdk_version", Some(build.version.to_owned())),
+        ];
+        let resource = known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        ProcessCollector { build, resource }
     }
 }
 
@@ -65,6 +83,8 @@ impl Collector for ProcessCollector {
         let BuildInfo { version, revision, rustc, target } = self.build;
         let labels = [("version", version), ("revision", revision), ("rustc", rustc), ("target", target)];
         snapshot.info(&BUILD, &labels);
+        let resource: Vec<_> = self.resource.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        snapshot.info(&TARGET_INFO, &resource);
 
         if let Some(stat) = Stat::read() {
             snapshot.counter_f64(&CPU, &[], stat.cpu_seconds);

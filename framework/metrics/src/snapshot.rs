@@ -1,6 +1,6 @@
 //! Every sample of a service at one moment, grouped by family and sorted: the one input of all expositions.
 //!
-//! Families come out by name, samples of a family contiguous and by labels, labels by name; so two scrapes of
+//! Families come out by name (`target` first), samples of a family contiguous and by labels, labels by name; so two scrapes of
 //! the same state are the same text. What cannot be exposed together (see [`Rejection`]) is left out and
 //! counted, because one component's mistake must not cost the others their metrics.
 
@@ -14,6 +14,9 @@ static REJECTED: Family = Family::gauge(
     "metrics_rejected_samples",
     "Samples left out of this scrape, by what was wrong with them.",
 );
+
+/// The family that tells of the service as a whole.
+pub(crate) const TARGET: &str = "target";
 
 /// Label names with their values, sorted by name.
 pub type Labels = Vec<(&'static str, String)>;
@@ -132,9 +135,10 @@ impl Snapshot {
         self.insert(family, labels, Value::StateSet(states));
     }
 
-    /// The families in order of their names.
+    /// The families in order of their names, after `target`: OpenMetrics wants what is scraped to come first.
     pub fn families(&self) -> impl Iterator<Item = &FamilySamples> {
-        self.families.values()
+        let others = self.families.iter().filter(|(name, _)| **name != TARGET);
+        self.families.get(TARGET).into_iter().chain(others.map(|(_, samples)| samples))
     }
 
     /// The value of one series, whatever the order of `labels`; for tests and health checks.

@@ -8,7 +8,7 @@ use std::thread;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use self::parser::parse_openmetrics;
+use self::parser::{parse_openmetrics, parse_text};
 use crate::*;
 
 static SENT: Family = Family::counter("shop_sent_messages", "Messages sent.");
@@ -26,6 +26,7 @@ fn check(write: impl FnOnce(&mut Snapshot), openmetrics_text: Expect, text: Expe
     openmetrics_text.assert_eq(&openmetrics(&snapshot));
     parse_openmetrics(&openmetrics(&snapshot)).expect("the exposition keeps the rules");
     text.assert_eq(&prometheus_text(&snapshot));
+    parse_text(&prometheus_text(&snapshot)).expect("the older exposition keeps its rules");
 }
 
 fn rejections(snapshot: &Snapshot) -> Vec<(Rejection, Vec<&'static str>)> {
@@ -314,6 +315,7 @@ fn nothing_is_lost_when_threads_count_at_the_same_time() {
         for _ in 0..20 {
             parse_openmetrics(&openmetrics(&registry.snapshot()))
                 .expect("a scrape under load keeps the rules");
+            parse_text(&prometheus_text(&registry.snapshot())).expect("so does an older one");
         }
     });
     assert_eq!(scope.counter(&SENT, &[]).get(), 40_000);
@@ -336,8 +338,15 @@ fn openmetrics_is_for_those_who_ask_for_it_by_name() {
     check_accept("text/plain, Application/OpenMetrics-Text; Version=\"1.0.0\"", Exposition::OpenMetrics);
     check_accept("application/openmetrics-text;q=0.5,text/plain;q=0.500", Exposition::OpenMetrics);
     check_accept("text/plain;version=1.0.0,application/openmetrics-text;q=0.1", Exposition::OpenMetrics);
+    check_accept("application/openmetrics-text;q=0.5,*/*;q=0.5", Exposition::OpenMetrics);
+    check_accept("application/openmetrics-text;q=0.5,text/plain;q=0.1,*/*", Exposition::OpenMetrics);
+    check_accept("application/openmetrics-text;q=0.5,text/*;q=0.1,*/*", Exposition::OpenMetrics);
+    check_accept("application/openmetrics-text;q=0.5,text/plain;q=0,*/*", Exposition::OpenMetrics);
 
     assert_eq!(negotiate(None), Exposition::Text);
+    check_accept("application/openmetrics-text;q=0.5,*/*;q=0.6", Exposition::Text);
+    check_accept("application/openmetrics-text;q=0.5,text/*;q=0.6,*/*;q=0.1", Exposition::Text);
+    check_accept("application/openmetrics-text;q=0.5,text/plain;version=1.0.0;q=0.1,*/*", Exposition::Text);
     check_accept("", Exposition::Text);
     check_accept("*/*", Exposition::Text);
     check_accept("application/*", Exposition::Text);
@@ -364,10 +373,67 @@ fn the_process_reports_itself() {
     assert!(1e9 < value("process_start_time_seconds"));
     assert!(1.0 <= value("process_threads"));
     assert!(3.0 <= value("process_open_fds") && value("process_open_fds") < 1e6);
-    assert_eq!(value("mainspring_build_info"), 1.0);
+    assert_eq!((value("mainspring_build_info"), value("target_info")), (1.0, 1.0));
+    assert!(text.starts_with("# TYPE target info\n"), "what is scraped comes first");
+    let target = samples.iter().find(|sample| sample.name == "target_info").unwrap();
+    let label = |name: &str| target.labels.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+    assert_eq!(label("process_pid"), std::process::id().to_string());
+    assert_eq!((label("telemetry_sdk_name"), label("telemetry_sdk_language")), ("mainspring", "rust"));
     let userver = registry.userver();
     let paths: Vec<_> = userver.metrics().iter().map(|metric| metric.path.as_str()).collect();
     assert_eq!(paths, ["cpu_time_sec", "rss_kb", "major_pagefaults", "open_files"]);
+}
+
+#[track_caller]
+fn check_refused(parsed: Result<Vec<parser::ParsedSample>, String>, expected: &str) {
+    let problem = parsed.expect_err("it breaks a rule");
+    assert!(problem.starts_with(expected), "{problem}");
+}
+
+#[test]
+fn the_parsers_of_these_tests_see_broken_histograms() {
+    let histogram = |samples: &str| {
+        let lines: String = samples.split(',').map(|sample| format!("wait_{sample}\n")).collect();
+        (format!("# TYPE wait histogram\n# HELP wait W.\n{lines}# EOF\n"), lines)
+    };
+    let right = "bucket{le=\"1.0\"} 1,bucket{le=\"+Inf\"} 2,sum 3,count 2";
+    assert!(parse_openmetrics(&histogram(right).0).is_ok());
+    assert!(parse_text(&format!("# HELP wait W.\n# TYPE wait histogram\n{}", histogram(right).1)).is_ok());
+    for (broken, problem) in [
+        ("bucket{le=\"1.0\"} 3,bucket{le=\"+Inf\"} 2,sum 3,count 2", "buckets are not cumulative"),
+        (
+            "bucket{le=\"1.0\"} 1,bucket{le=\"0.5\"} 1,bucket{le=\"+Inf\"} 2,sum 3,count 2",
+            "bounds do not rise",
+        ),
+        ("bucket{le=\"1.0\"} 1,bucket{le=\"+Inf\"} 2,sum 3,count 3", "`+Inf` is not the count"),
+        ("bucket{le=\"1.0\"} 1,sum 3,count 1", "no `+Inf` bucket"),
+        ("bucket{le=\"+Inf\"} 1,count 1", "no sum"),
+        ("bucket{le=\"+Inf\"} 1,sum 1", "no count"),
+        ("bucket 1,sum 1,count 1", "a bucket without `le`"),
+    ] {
+        let (openmetrics, text) = histogram(broken);
+        check_refused(parse_openmetrics(&openmetrics), problem);
+        check_refused(parse_text(&format!("# HELP wait W.\n# TYPE wait histogram\n{text}")), problem);
+    }
+}
+
+#[test]
+fn the_parser_of_the_older_format_sees_what_belongs_to_the_newer() {
+    for (broken, problem) in [
+        ("# HELP a_total A.\n# TYPE a_total counter\na_total 1\n# EOF\n", "a comment has"),
+        (
+            "# HELP a_bytes A.\n# UNIT a_bytes bytes\n# TYPE a_bytes gauge\na_bytes 1\n",
+            "descriptor out of place",
+        ),
+        ("# TYPE a gauge\n# HELP a A.\na 1\n", "descriptor out of place"),
+        ("# HELP a A.\n# TYPE a info\na 1\n", "unknown type"),
+        ("# HELP a A.\n# TYPE a counter\na_total 1\n", "sample does not belong"),
+        ("# HELP a A.\n# TYPE a gauge\na 1", "no line feed at the end"),
+        ("# HELP a A.\n# TYPE a gauge\na 1\n# HELP a A.\n# TYPE a gauge\n", "family appears twice"),
+        ("# HELP a \\q\n# TYPE a gauge\na 1\n", "unknown escape"),
+    ] {
+        check_refused(parse_text(broken), problem);
+    }
 }
 
 #[test]
@@ -392,5 +458,7 @@ proptest! {
         let parsed: Vec<_> = samples[0].labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         prop_assert_eq!(parsed, labels);
         prop_assert_eq!(&samples[0].value, &count.to_string());
+        let older = parse_text(&prometheus_text(&snapshot)).expect("the older exposition keeps its rules");
+        prop_assert_eq!(&older[0].labels, &samples[0].labels);
     }
 }

@@ -1,6 +1,5 @@
 //! `/metrics` and `/service/monitor`.
 
-use std::collections::BTreeSet;
 use std::io::Read;
 
 use flate2::read::GzDecoder;
@@ -43,56 +42,6 @@ fn head_of_metrics_has_no_body() {
     let service = start("");
     let reply = request(service.monitor(), "HEAD /metrics", "", "");
     assert_eq!((reply.status, reply.body.len(), reply.header("content-type")), (200, 0, Some(TEXT)));
-}
-
-#[test]
-fn every_family_is_written_once_and_in_one_piece() {
-    let service = start("");
-    get(service.monitor(), "/metrics");
-    get(service.main(), "/nowhere");
-    let reply = request(service.monitor(), "GET /metrics", "accept: application/openmetrics-text\r\n", "");
-    let text = reply.text();
-    let mut seen = BTreeSet::new();
-    let mut family = String::new();
-    let (mut has_help, mut samples) = (true, BTreeSet::new());
-    for line in text.lines() {
-        match line.split(' ').collect::<Vec<_>>()[..] {
-            ["#", "EOF"] => family.clear(),
-            ["#", "TYPE", name, _] => {
-                assert!(has_help, "`{family}` has no help");
-                assert!(seen.insert(name.to_owned()), "`{name}` is written twice");
-                (family, has_help) = (name.to_owned(), false);
-            }
-            ["#", "UNIT", name, unit] => {
-                assert!(name == family && name.ends_with(&format!("_{unit}")), "{line}");
-            }
-            ["#", "HELP", name, ..] => {
-                assert_eq!(name, family);
-                has_help = true;
-            }
-            ["#", ..] => panic!("no such comment: {line}"),
-            _ => {
-                assert!(line.starts_with(&family) && !family.is_empty(), "`{line}` is not of `{family}`");
-                let (series, value) = line.rsplit_once(' ').expect("a sample has a value");
-                assert!(value.parse::<f64>().is_ok(), "{line}");
-                assert!(samples.insert(series.to_owned()), "`{series}` is written twice");
-            }
-        }
-    }
-    assert!(text.ends_with("# EOF\n"));
-    for name in [
-        "component_state",
-        "engine_task_processor_tasks",
-        "http_server_connections",
-        "http_server_request_duration_seconds",
-        "logger_messages",
-        "mainspring_build",
-        "process_resident_memory_bytes",
-        "service_ready",
-    ] {
-        assert!(seen.contains(name), "no `{name}` among {seen:?}");
-    }
-    assert!(text.contains("metrics_rejected_samples{reason=\"duplicate_series\"} 0\n"), "{text}");
 }
 
 #[test]

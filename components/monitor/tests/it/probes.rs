@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::services::{Fragile, Hanging, list, start};
-use crate::support::{LISTENERS, Reply, Running, Settings, get, wait_for};
+use crate::services::{Clinging, Fragile, Hanging, list, start};
+use crate::support::{LISTENERS, Reply, Running, Settings, get, request, wait_for};
 
 #[test]
 fn all_probes_hold_while_the_service_runs() {
@@ -60,6 +60,36 @@ fn readiness_falls_as_soon_as_the_service_is_told_to_stop() {
     });
     assert_eq!((reply.status, &json(&reply)["phase"]), (503, &json!("shutting_down")));
     assert_eq!(get(monitor, "/health/live").status, 200);
+}
+
+#[test]
+fn while_a_component_hangs_in_its_stop_the_monitor_answers_and_names_it() {
+    let list = list().append_default::<Clinging>();
+    let sections = format!("{LISTENERS}\n        fragile: {{}}\n        clinging: {{}}");
+    let mut service = Running::start(&list, &sections);
+    let monitor = service.monitor();
+    service.handle.stop("a test wants it");
+    // It is of those that stop before the monitor.
+    service.wait_for_metric(r#"component_state{component="fragile",component_state="stopped"}"#, 1.0);
+    let body = json(&get(monitor, "/health/ready"));
+    assert_eq!(
+        (&body["phase"], &body["components"]["clinging"]["state"]),
+        (&json!("stopping"), &json!("loaded"))
+    );
+    assert_eq!(get(monitor, "/health/ready").status, 503);
+    assert_eq!(get(monitor, "/health/live").status, 200);
+    let metrics = get(monitor, "/metrics");
+    assert_eq!(metrics.status, 200);
+    for line in
+        ["component_state{component=\"clinging\",component_state=\"loaded\"} 1\n", "process_open_fds "]
+    {
+        assert!(metrics.text().contains(line), "no `{line}` in:\n{}", metrics.text());
+    }
+    assert_eq!(request(monitor, "PUT /service/log-level/debug", "", "").status, 200);
+    service.handle.force_stop();
+    let report = service.join().expect("it has started");
+    assert_eq!(report.unfinished, ["`clinging` did not finish `stop`"]);
+    assert!(std::net::TcpStream::connect(monitor).is_err(), "and then the monitor is closed too");
 }
 
 fn json(reply: &Reply) -> Value {

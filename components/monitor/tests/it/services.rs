@@ -56,3 +56,19 @@ impl Component for Hanging {
         std::future::pending().await
     }
 }
+
+/// Never finishes stopping.
+pub(crate) struct Clinging;
+
+impl Component for Clinging {
+    const DEFAULT_NAME: &'static str = "clinging";
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self)
+    }
+
+    async fn stop(&self) {
+        std::future::pending::<()>().await;
+    }
+}

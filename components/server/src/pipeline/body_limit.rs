@@ -1,4 +1,5 @@
-//! The bound on the body of a request: by its announced length at once, otherwise while it streams.
+//! The bound on the body of a request: by its announced length at once, otherwise while it streams. Also counts the
+//! bodies that were refused.
 
 use std::sync::Arc;
 
@@ -8,11 +9,11 @@ use futures_util::future::BoxFuture;
 use hyper::body::Body as _;
 
 use super::{Middleware, Next};
-use crate::body::{BODY_SIZE, limited, too_large};
+use crate::body::{limited, too_large};
 use crate::error::Failure;
 use crate::events::RouteEvents;
 
-/// Answers 413 to a body that is too large, and counts it.
+/// Answers 413 to a body that is too large; counts it, and one that did not come in time.
 pub(crate) struct BodyLimit {
     pub(crate) bytes_max: usize,
     pub(crate) events: Arc<RouteEvents>,
@@ -27,9 +28,8 @@ impl Middleware for BodyLimit {
             } else {
                 too_large().into_response()
             };
-            let failure = response.extensions().get::<Failure>();
-            if failure.is_some_and(|failure| failure.error_type == Some(BODY_SIZE)) {
-                self.events.body_rejected();
+            if let Some(error_type) = response.extensions().get::<Failure>().and_then(|it| it.error_type) {
+                self.events.failed(error_type);
             }
             response
         })

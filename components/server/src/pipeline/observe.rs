@@ -11,7 +11,7 @@ use mainspring_metrics::Gauge;
 
 use super::{Middleware, Next};
 use crate::error::Failure;
-use crate::events::{Outcome, RouteEvents};
+use crate::events::{self, Outcome, RouteEvents};
 
 /// The outermost middleware: everything inside it is measured.
 pub(crate) struct Observe {
@@ -42,8 +42,7 @@ struct Observation {
 
 impl Observation {
     fn begin(events: Arc<RouteEvents>, request: &Request) -> Self {
-        let active = events.active(request.method());
-        active.inc();
+        let active = events.request_began(request.method());
         let (method, uri) = (request.method().clone(), request.uri().clone());
         Self { events, method, uri, active, began: Instant::now(), ended: false }
     }
@@ -54,8 +53,13 @@ impl Observation {
 
     fn report(&mut self, outcome: &Outcome) {
         self.ended = true;
-        self.active.dec();
-        self.events.request_ended(&self.method, self.uri.path(), self.began.elapsed(), outcome);
+        let request = events::Request {
+            method: &self.method,
+            path: self.uri.path(),
+            took: self.began.elapsed(),
+            active: &self.active,
+        };
+        self.events.request_ended(&request, outcome);
     }
 }
 

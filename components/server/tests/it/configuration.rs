@@ -29,20 +29,38 @@ fn problems_of_sections_are_found_before_anything_starts() {
 fn listeners_and_handlers_name_task_processors_that_exist() {
     let sections = "
         server:
-            listener: {port: 8187, task_processor: main}
-            listener-monitor: {port: 8187, task_processor: monitor}
+            listener: {port: 8187, task_processor: main, read_timeout: 0s}
+            listener-monitor: {port: 8187, task_processor: monitor, write_timeout: 2d}
         handler-greet: {path: greet, task_processor: none}
         handler-status: {path: '/a{b}'}
         handler-ping: {path: '/*/ping', task_processor: other-task-procesor}";
     expect_test::expect![[r#"
         test.yaml:12:52: server.listener.task_processor: unknown task processor `main`; declared: `main-task-processor`, `monitor-task-processor`, `other-task-processor`
+        test.yaml:12:72: server.listener.read_timeout: expected a duration from `1ms` to `1d`, found `0s`
         test.yaml:13:38: server.listener-monitor.port: port 8187 is that of `listener` already; give the monitor its own
         test.yaml:13:60: server.listener-monitor.task_processor: unknown task processor `monitor`; did you mean `monitor-task-processor`?
+        test.yaml:13:84: server.listener-monitor.write_timeout: expected a duration from `1ms` to `1d`, found `2d`
         test.yaml:14:31: handler-greet.path: expected a path that starts with `/`, found `greet`
         test.yaml:14:54: handler-greet.task_processor: unknown task processor `none`; declared: `main-task-processor`, `monitor-task-processor`, `other-task-processor`
         test.yaml:15:32: handler-status.path: `a{b}` is no segment of a path; expected plain text, `{name}`, or `*` at the end
         test.yaml:16:30: handler-ping.path: `*` is no segment of a path; expected plain text, `{name}`, or `*` at the end
         test.yaml:16:57: handler-ping.task_processor: unknown task processor `other-task-procesor`; did you mean `other-task-processor`?"#]].assert_eq(&problems(sections));
+}
+
+#[test]
+fn levels_are_for_statuses() {
+    let sections = format!("{LISTENERS}\n        handler-ping: {{status-codes-log-level: {{200: loud}}}}");
+    expect_test::expect!["test.yaml:14:54: handler-ping.status-codes-log-level.200: expected one of `trace`, `debug`, `info`, `warning`, `error`, `critical`, `none`; found `loud`"].assert_eq(&problems(&sections));
+    for status in ["99", "600", "ok"] {
+        let sections =
+            format!("{LISTENERS}\n        handler-ping: {{status-codes-log-level: {{{status}: info}}}}");
+        let problem = problems(&sections);
+        let expected = format!("expected a status from 100 to 599, found `{status}`");
+        assert!(problem.ends_with(&expected), "{problem}");
+    }
+    let sections =
+        format!("{LISTENERS}\n        handler-ping: {{status-codes-log-level: {{100: info, 599: none}}}}");
+    assert!(check(&list(), &sections).is_ok());
 }
 
 #[test]

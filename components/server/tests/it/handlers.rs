@@ -1,12 +1,17 @@
 //! Handlers that the tests ask.
 
-use mainspring_core::{ComponentContext, ComponentList, LoadError, NoConfig};
+use std::sync::Arc;
+
+use mainspring_core::{Component, ComponentContext, ComponentList, ConfigMode, LoadError, NoConfig};
 use mainspring_server::{
     Body, HandlerDefaults, HandlerError, HttpHandler, HttpHandlerComponent, JsonHandler,
     JsonHandlerComponent, PingHandler, Request, RequestContext, Response, ServerComponent, read_body,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use crate::support::Running;
 
 /// Everything below and the server.
 pub(crate) fn list() -> ComponentList {
@@ -17,6 +22,10 @@ pub(crate) fn list() -> ComponentList {
         .append_default::<HttpHandlerComponent<Endless>>()
         .append_default::<HttpHandlerComponent<Status>>()
         .append_default::<HttpHandlerComponent<PingHandler>>()
+        .append_default::<HttpHandlerComponent<Chatty>>()
+        .append_default::<HttpHandlerComponent<Large>>()
+        .append_default::<HttpHandlerComponent<Held>>()
+        .append_default::<Gate>()
 }
 
 /// Greets by name, politely or as configured.
@@ -128,5 +137,85 @@ impl HttpHandler for Status {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status.try_into()?;
         Ok(response)
+    }
+}
+
+/// Logs at each level, also in a task of its component.
+pub(crate) struct Chatty(ComponentContext);
+
+impl HttpHandler for Chatty {
+    const DEFAULT_NAME: &'static str = "handler-chatty";
+    const DEFAULTS: HandlerDefaults = HandlerDefaults::new().with_path("/chatty").with_method("GET");
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self(cx.clone()))
+    }
+
+    async fn handle(&self, _request: Request) -> Result<Response, HandlerError> {
+        tokio::task::yield_now().await;
+        tracing::debug!("Chat at debug");
+        tracing::info!("Chat at info");
+        tracing::warn!("Chat at warning");
+        self.0.spawn("background", async { tracing::debug!("Chat in the background") }).await?;
+        Ok(Response::new(Body::empty()))
+    }
+}
+
+/// Answers with more than the buffers between it and a client hold.
+pub(crate) struct Large;
+
+impl Large {
+    pub(crate) const BYTES: usize = 64 << 20;
+}
+
+impl HttpHandler for Large {
+    const DEFAULT_NAME: &'static str = "handler-large";
+    const DEFAULTS: HandlerDefaults = HandlerDefaults::new().with_path("/large").with_method("GET");
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self)
+    }
+
+    async fn handle(&self, _request: Request) -> Result<Response, HandlerError> {
+        Ok(Response::new(Body::from(vec![b'x'; Self::BYTES])))
+    }
+}
+
+/// Answers when the test opens the gate.
+pub(crate) struct Held(Arc<Gate>);
+
+impl HttpHandler for Held {
+    const DEFAULT_NAME: &'static str = "handler-held";
+    const DEFAULTS: HandlerDefaults = HandlerDefaults::new().with_path("/held").with_method("GET");
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self(cx.find_default().await?))
+    }
+
+    async fn handle(&self, _request: Request) -> Result<Response, HandlerError> {
+        let _passed = self.0.0.acquire().await?;
+        Ok(Response::new(Body::empty()))
+    }
+}
+
+/// What [`Held`] waits for.
+pub(crate) struct Gate(Semaphore);
+
+impl Gate {
+    pub(crate) fn open(service: &Running) {
+        service.handle.component::<Self>(Self::DEFAULT_NAME).expect("it is loaded").0.add_permits(1);
+    }
+}
+
+impl Component for Gate {
+    const DEFAULT_NAME: &'static str = "gate";
+    const CONFIG_MODE: ConfigMode = ConfigMode::NotRequired;
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self(Semaphore::new(0)))
     }
 }

@@ -1,5 +1,6 @@
 //! What operators see of requests.
 
+use mainspring_logging::Level;
 use mainspring_metrics::userver::Format;
 use mainspring_metrics::{openmetrics, prometheus_text};
 
@@ -61,6 +62,10 @@ fn userver_names_tell_the_same() {
         "http.handler.in-flight: http_handler=handler-ping, http_path=/ping, version=2\tGAUGE\t0",
         "http.handler.reply-codes: http_code=200, http_handler=handler-ping, http_path=/ping, version=2\tRATE\t1",
         "http.handler.reply-codes: http_code=503, http_handler=handler-status, http_path=/status, version=2\tRATE\t1",
+        "http.handler.rps: http_handler=handler-ping, http_path=/ping, version=2\tRATE\t1",
+        "http.handler.total.in-flight: version=2\tGAUGE\t0",
+        "http.handler.total.rps: version=2\tRATE\t2",
+        "http.handler.total.reply-codes: http_code=503, version=2\tRATE\t1",
         "server.connections.opened: listener=main\tRATE\t2",
     ] {
         assert!(text.contains(&format!("{line}\n")), "no `{line}` in:\n{text}");
@@ -68,16 +73,18 @@ fn userver_names_tell_the_same() {
 }
 
 #[test]
-fn a_request_leaves_one_line_at_the_level_of_its_end() {
+fn a_request_leaves_one_line_at_the_level_of_its_status() {
     let sections = "
-        handler-ping: {log-level: debug}
-        handler-careless: {log-level: none}";
+        handler-ping: {status-codes-log-level: {200: debug}}
+        handler-careless: {status-codes-log-level: {500: none}}
+        handler-status: {status-codes-log-level: {404: info, 200: error}}";
     let service = Running::start(&list(), &format!("{LISTENERS}{sections}"));
     get(service.main(), "/ping");
     get(service.main(), "/greet?password=hush");
     get(service.main(), "/nowhere");
     get(service.main(), "/careless");
     request(service.main(), "POST /status", "", "503");
+    request(service.main(), "POST /status", "", "404");
     let lines = service.logged("Request handled");
     let seen: Vec<_> = lines
         .iter()
@@ -91,10 +98,54 @@ fn a_request_leaves_one_line_at_the_level_of_its_end() {
         "DEBUG" "handler-ping" "GET" "/ping" "/ping" 200
         "INFO" "handler-greet" "GET" "/greet" "/greet" 200
         "WARNING" "server" "GET" "/nowhere" "" 404
-        "ERROR" "handler-status" "POST" "/status" "/status" 503"#]]
+        "ERROR" "handler-status" "POST" "/status" "/status" 503
+        "INFO" "handler-status" "POST" "/status" "/status" 404"#]]
     .assert_eq(&seen.join("\n"));
     assert!(lines.iter().all(|line| line["duration_ms"].is_number()), "{lines:?}");
     assert!(service.logged("hush").is_empty(), "queries are not logged");
+}
+
+/// What one request to `/chatty` leaves, with the logger and the handler at these levels.
+fn chat(logger: Level, section: &str) -> Vec<String> {
+    let service = Running::start(&list(), &format!("{LISTENERS}\n        handler-chatty: {section}"));
+    service.handle.logging().set_level("default", Some(logger)).expect("there is a logger");
+    get(service.main(), "/chatty");
+    get(service.main(), "/ping");
+    let lines = service.logged("");
+    let of_requests = lines.iter().filter(|line| {
+        let text = line["text"].as_str().unwrap_or_default();
+        text.starts_with("Chat") || text == "Request handled"
+    });
+    of_requests
+        .map(|line| format!("{} {}", line["component"].as_str().unwrap_or_default(), line["text"]))
+        .collect()
+}
+
+#[test]
+fn the_log_level_of_a_handler_counts_for_all_of_its_requests_and_for_no_others() {
+    const LINE: &str = r#"handler-chatty "Request handled""#;
+    const DEBUG: &str = r#"handler-chatty "Chat at debug""#;
+    const INFO: &str = r#"handler-chatty "Chat at info""#;
+    const WARNING: &str = r#"handler-chatty "Chat at warning""#;
+    // Tasks that the request makes are part of it.
+    const BACKGROUND: &str = r#"handler-chatty "Chat in the background""#;
+    const OTHER: &str = r#"handler-ping "Request handled""#;
+    assert_eq!(chat(Level::Info, "{}"), [INFO, WARNING, LINE, OTHER]);
+    assert_eq!(chat(Level::Info, "{log-level: debug}"), [DEBUG, INFO, WARNING, BACKGROUND, LINE, OTHER]);
+    assert_eq!(chat(Level::Error, "{log-level: debug}"), [DEBUG, INFO, WARNING, BACKGROUND, LINE]);
+    assert_eq!(chat(Level::Info, "{log-level: warning}"), [WARNING, OTHER]);
+    assert_eq!(chat(Level::Debug, "{log-level: warning}"), [WARNING, OTHER]);
+    assert_eq!(chat(Level::Info, "{log-level: none}"), [OTHER]);
+    let line_above = "{log-level: warning, status-codes-log-level: {200: warning}}";
+    assert_eq!(chat(Level::Info, line_above), [WARNING, LINE, OTHER]);
+}
+
+#[test]
+fn a_long_path_is_cut_in_the_line_of_its_request() {
+    let service = Running::start(&list(), LISTENERS);
+    get(service.main(), &format!("/{}", "x".repeat(5000)));
+    let lines = service.logged("Request handled");
+    assert_eq!(lines[0]["path"].as_str().map(str::len), Some(300), "{lines:?}");
 }
 
 #[test]

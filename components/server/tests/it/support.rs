@@ -78,6 +78,18 @@ impl Running {
         records.filter(|record| record.to_string().contains(text)).collect()
     }
 
+    /// The value of one sample, by its name and labels as the text format writes them.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let text = mainspring_metrics::prometheus_text(&self.handle.metrics().snapshot());
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Waits until a sample has this value.
+    #[track_caller]
+    pub(crate) fn wait_for_metric(&self, series: &str, value: f64) {
+        wait_for(&format!("`{series}` is {value}"), || (self.metric(series) == Some(value)).then_some(()));
+    }
+
     /// Tells it to stop, waits, and says how it went.
     pub(crate) fn stop(mut self) -> Result<StopReport, ServiceError> {
         self.handle.stop("the test is over");

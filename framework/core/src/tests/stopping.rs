@@ -44,6 +44,23 @@ fn a_step_that_does_not_end_is_given_up_at_its_deadline_and_named() {
 }
 
 #[test]
+fn who_wants_to_stop_last_outlives_the_others_but_never_what_it_depends_on() {
+    let script = Script::default()
+        .needs("last-monitor", &["last-server"])
+        .needs("handler", &["last-server"])
+        .needs("last-report", &["last-server", "database"])
+        .stop("slow", |_| async { tokio::time::sleep(Duration::from_millis(50)).await });
+    let journal = script.journal.clone();
+    let names = ["database", "handler", "last-monitor", "last-report", "last-server", "slow"];
+    let (report, _) = stopped_when_running(script.service(&names, ""), |handle| handle.stop("deploy"));
+    assert_eq!(report, clean("deploy"));
+    let stopped = journal.of("stop");
+    assert_eq!(stopped[4..], ["last-monitor", "last-server"], "{stopped:?}");
+    let position = |name| stopped.iter().position(|known| known == name);
+    assert!(position("last-report") < position("database"), "{stopped:?}");
+}
+
+#[test]
 fn a_stop_that_panics_is_named_and_the_others_are_stopped() {
     let script = Script::default().needs("a", &["b"]).stop("a", |_| async { panic!("out of luck") });
     let journal = script.journal.clone();

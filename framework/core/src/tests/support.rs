@@ -146,7 +146,7 @@ impl Script {
     }
 }
 
-/// A component that does what its script says.
+/// A component that does what its script says; with a name such as `last-a` it stops last.
 pub(super) struct Probe {
     script: Script,
     cx: ComponentContext,
@@ -185,6 +185,10 @@ impl Component for Probe {
             hook(self.cx.clone()).await;
         }
         self.script.journal.note(format!("stop {}", self.cx.name()));
+    }
+
+    fn stops_last(&self) -> bool {
+        self.cx.name().starts_with("last-")
     }
 
     fn health(&self) -> Health {

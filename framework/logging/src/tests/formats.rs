@@ -156,6 +156,18 @@ fn an_error_is_logged_with_its_causes() {
 }
 
 #[test]
+fn a_field_never_takes_the_key_of_what_formats_write_themselves_whatever_its_spelling() {
+    let page = Page::default();
+    let logging = logging_on(&[("default", TO_PAGE, Style::Json, &page)]);
+    with_default(&logging.dispatch(), || info!(Level = 1, TIMESTAMP = 2, r#text = 3, "Text.Of" = 4, "whole"));
+    assert!(logging.flush(WAIT_MAX));
+    let line: serde_json::Value = serde_json::from_str(&page.text()).unwrap();
+    let of_fields = ["level_", "timestamp_", "text_", "text_of"].map(|key| line[key].as_u64());
+    assert_eq!(of_fields, [Some(1), Some(2), Some(3), Some(4)], "{line}");
+    assert_eq!((&line["level"], &line["text"]), (&"INFO".into(), &"whole".into()));
+}
+
+#[test]
 fn level_names_ignore_case_and_come_back() {
     for level in Level::ALL {
         assert_eq!(level.as_str().to_uppercase().parse(), Ok(level));

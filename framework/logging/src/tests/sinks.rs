@@ -1,11 +1,17 @@
 //! Facts about queues, files and failing disks.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
 use super::*;
+use crate::counts::ByLevel;
+use crate::queue::{Bounds, Line, Pushed, Queue};
+use crate::sink::retried;
 
 fn to_file(path: &Path) -> LoggersConfig {
     LoggersConfig::of_default(LoggerConfig::new(FilePath::File(path.to_owned())))
@@ -77,7 +83,7 @@ fn shutdown_writes_the_rest_and_later_records_are_counted_as_dropped() {
 }
 
 #[test]
-fn a_failing_disk_is_counted_and_forgotten_once_it_works() {
+fn a_failing_disk_is_counted_with_what_it_lost_and_forgotten_once_it_works() {
     let page = Page::default();
     let logging = logging_on(&[("default", TO_PAGE, Style::Tskv, &page)]);
     page.set(|state| state.failing = true);
@@ -88,8 +94,164 @@ fn a_failing_disk_is_counted_and_forgotten_once_it_works() {
     page.set(|state| state.failing = false);
     with_default(&logging.dispatch(), || info!("written"));
     assert!(logging.flush(WAIT_MAX));
-    assert_eq!(logging.stats()[0].write_errors, 2);
+    let stats = &logging.stats()[0];
+    assert_eq!((stats.write_errors, stats.queue_messages), (2, 0));
+    assert_eq!((count(&stats.dropped, Level::Warning), count(&stats.dropped, Level::Info)), (2, 0));
+    assert_eq!((page.text().lines().count(), page.text().starts_with("tskv")), (1, true));
     assert!(page.text().ends_with("text=written\n"));
+}
+
+#[test]
+fn a_line_that_was_torn_is_counted_and_the_next_begins_on_a_line_of_its_own() {
+    let (logging, page) = held_logging(TO_PAGE);
+    with_default(&logging.dispatch(), || {
+        info!("second");
+        warn!("third");
+    });
+    page.set(|state| {
+        let second = "tskv\ttimestamp=".len();
+        state.next = [
+            Next::Take(10),
+            Next::Fail(io::ErrorKind::StorageFull),
+            Next::Take(1),
+            Next::Take(second),
+            Next::Fail(io::ErrorKind::StorageFull),
+        ]
+        .into();
+        state.held = false;
+    });
+    assert!(logging.flush(WAIT_MAX));
+    with_default(&logging.dispatch(), || info!("fourth"));
+    assert!(logging.flush(WAIT_MAX));
+    let text = page.text();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!((lines[0], lines[1], lines.len()), ("tskv\ttimes", "tskv\ttimestamp=", 3), "{text}");
+    assert!(lines[2].starts_with("tskv\t") && lines[2].ends_with("text=fourth"), "{text}");
+    let stats = &logging.stats()[0];
+    assert_eq!((count(&stats.dropped, Level::Info), count(&stats.dropped, Level::Warning)), (2, 1));
+    assert_eq!(stats.write_errors, 2);
+}
+
+#[test]
+fn writes_that_are_interrupted_or_would_block_are_tried_again() {
+    let page = Page::default();
+    let logging = logging_on(&[("default", TO_PAGE, Style::Tskv, &page)]);
+    page.set(|state| {
+        let (interrupted, blocked) = (io::ErrorKind::Interrupted, io::ErrorKind::WouldBlock);
+        let next = [Next::Fail(interrupted), Next::Fail(blocked), Next::Take(3), Next::Fail(blocked)];
+        state.next = next.into();
+    });
+    with_default(&logging.dispatch(), || info!("whole"));
+    assert!(logging.flush(WAIT_MAX));
+    assert!(page.text().starts_with("tskv\t") && page.text().ends_with("text=whole\n"), "{}", page.text());
+    let stats = &logging.stats()[0];
+    assert_eq!((stats.write_errors, count(&stats.dropped, Level::Info)), (0, 0));
+}
+
+fn queue_on(page: &Page, bytes_max: usize) -> Arc<Queue> {
+    let bounds = Bounds { lines_max: 1000, bytes_max, overflow: OverflowBehavior::Discard };
+    Queue::start("test", Sink::new(page.clone()), bounds, Arc::<ByLevel>::default()).unwrap()
+}
+
+fn line(text: &str) -> Line {
+    Line { text: format!("{text}\n"), level: Level::Info, flush: true }
+}
+
+#[test]
+fn a_queue_is_bounded_by_bytes_but_passes_any_single_line() {
+    let page = Page::default();
+    page.set(|state| state.held = true);
+    let queue = queue_on(&page, 10);
+    let pushed = ["longer than the bound", "1", "2"].map(|text| queue.push(line(text)));
+    assert_eq!(pushed, [Pushed::Queued, Pushed::Dropped, Pushed::Dropped]);
+    page.set(|state| state.held = false);
+    assert!(queue.flush(Instant::now() + WAIT_MAX));
+
+    page.set(|state| state.held = true);
+    let pushed = ["12345", "123", "1", ""].map(|text| queue.push(line(text)));
+    assert_eq!(pushed, [Pushed::Queued, Pushed::Queued, Pushed::Dropped, Pushed::Dropped]);
+    page.set(|state| state.held = false);
+    assert!(queue.flush(Instant::now() + WAIT_MAX));
+    assert_eq!(page.text(), "longer than the bound\n12345\n123\n");
+    queue.close();
+}
+
+#[test]
+fn a_file_that_a_stuck_writer_takes_late_is_no_failure_any_more() {
+    let (old, new) = (Page::default(), Page::default());
+    old.set(|state| state.held = true);
+    let queue = queue_on(&old, 1000);
+    queue.push(line("old"));
+    old.wait_for_writer();
+    assert!(!queue.replace_sink(Sink::new(new.clone()), Instant::now()), "the writer is held up");
+    assert!((queue.reopens().count, queue.reopens().failed) == (0, true));
+    old.set(|state| state.held = false);
+    queue.push(line("new"));
+    assert!(queue.flush(Instant::now() + WAIT_MAX));
+    assert!((queue.reopens().count, queue.reopens().failed) == (1, false));
+    assert_eq!((old.text().as_str(), new.text().as_str()), ("old\n", "new\n"));
+    queue.close();
+}
+
+#[test]
+fn reopenings_at_the_same_time_end_on_the_file_of_that_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("service.log");
+    let logging = Logging::new();
+    logging.configure(&to_file(&path), Colors::Never).unwrap();
+    for round in 0..20 {
+        thread::scope(|threads| {
+            for n in 0..4 {
+                let (logging, path) = (&logging, &path);
+                let moved = directory.path().join(format!("{round}.{n}"));
+                threads.spawn(move || {
+                    // Another thread may have moved it just now; then there is nothing to move.
+                    let _moved = fs::rename(path, moved).is_ok();
+                    logging.reopen().unwrap();
+                });
+            }
+        });
+        with_default(&logging.dispatch(), || info!(round, "after"));
+        assert!(logging.flush(WAIT_MAX));
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.contains(&format!("round={round}\t")),
+            "round {round} went into a file that was moved away"
+        );
+    }
+}
+
+#[test]
+fn opening_is_tried_five_times() {
+    let attempts = Cell::new(0);
+    let succeeds_at = |nth| {
+        attempts.set(0);
+        retried(|| {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() == nth { Ok(nth) } else { Err(attempts.get()) }
+        })
+    };
+    assert_eq!((succeeds_at(1), attempts.get()), (Ok(1), 1));
+    assert_eq!((succeeds_at(5), attempts.get()), (Ok(5), 5));
+    assert_eq!((succeeds_at(6), attempts.get()), (Err(5), 5));
+}
+
+#[test]
+fn a_file_whose_last_line_has_no_end_gets_one_first() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, before, between) in
+        [("torn", "tskv\ttext=to", "\n"), ("whole", "line\n", ""), ("empty", "", "")]
+    {
+        let path = directory.path().join(name);
+        fs::write(&path, before).unwrap();
+        let logging = Logging::new();
+        logging.configure(&to_file(&path), Colors::Never).unwrap();
+        with_default(&logging.dispatch(), || info!("next"));
+        assert!(logging.shutdown(WAIT_MAX));
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&format!("{before}{between}tskv\ttimestamp=")), "{name}: {text:?}");
+        assert!(text.ends_with("text=next\n"), "{name}: {text:?}");
+    }
 }
 
 #[test]
@@ -129,30 +291,50 @@ fn a_file_that_cannot_be_opened_is_named_with_its_logger_and_keeps_the_records()
 
 #[test]
 fn reopening_after_a_rename_loses_no_line() {
+    const N_ROTATIONS: usize = 5;
+    const N_LINES_BETWEEN: usize = 200;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("service.log");
     let logging = Logging::new();
-    logging.configure(&to_file(&path), Colors::Never).unwrap();
-    const N_LINES: usize = 2000;
-    const N_ROTATIONS: usize = 5;
+    let mut config = to_file(&path);
+    config.loggers.get_mut("default").unwrap().overflow_behavior = OverflowBehavior::Block;
+    logging.configure(&config, Colors::Never).unwrap();
+    // The lines go on until the last rotation is over, and each rotation waits for lines since the one before.
+    let (n_logged, rotated) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|threads| {
         threads.spawn(|| {
-            with_default(&logging.dispatch(), || (0..N_LINES).for_each(|n| info!(n, "line")));
+            with_default(&logging.dispatch(), || {
+                while !rotated.load(SeqCst) {
+                    let n = n_logged.load(SeqCst);
+                    info!(n, "line");
+                    n_logged.store(n + 1, SeqCst);
+                }
+            });
         });
         for idx in 0..N_ROTATIONS {
+            let deadline = Instant::now() + WAIT_MAX;
+            let wanted = n_logged.load(SeqCst) + N_LINES_BETWEEN;
+            while n_logged.load(SeqCst) < wanted {
+                assert!(Instant::now() < deadline, "the lines do not come");
+                thread::yield_now();
+            }
+            assert!(logging.flush(WAIT_MAX));
             fs::rename(&path, directory.path().join(format!("{idx}.log"))).unwrap();
             logging.reopen().unwrap();
         }
+        rotated.store(true, SeqCst);
     });
+    with_default(&logging.dispatch(), || info!(n = n_logged.load(SeqCst), "line"));
     assert!(logging.shutdown(WAIT_MAX));
-    let rotated = (0..N_ROTATIONS).map(|idx| directory.path().join(format!("{idx}.log"))).chain([path]);
-    let text: String = rotated.map(|path| fs::read_to_string(path).unwrap()).collect();
-    let numbers: Vec<usize> = text
-        .lines()
-        .map(|line| line.split('\t').find_map(|pair| pair.strip_prefix("n=")).unwrap().parse().unwrap())
-        .collect();
-    assert_eq!(numbers, (0..N_LINES).collect::<Vec<_>>(), "all lines, in order");
-    assert_eq!((logging.stats()[0].reopens, logging.stats()[0].reopen_failed), (5, false));
+    let files = (0..N_ROTATIONS).map(|idx| directory.path().join(format!("{idx}.log"))).chain([path]);
+    let texts: Vec<_> = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert!(texts.iter().all(|text| !text.is_empty()), "every rotation was in the midst of lines");
+    let number =
+        |line: &str| line.split('\t').find_map(|pair| pair.strip_prefix("n=")).unwrap().parse().unwrap();
+    let numbers: Vec<usize> = texts.iter().flat_map(|text| text.lines()).map(number).collect();
+    assert_eq!(numbers, (0..=n_logged.load(SeqCst)).collect::<Vec<_>>(), "all lines, in order");
+    let stats = &logging.stats()[0];
+    assert_eq!((stats.reopens, stats.reopen_failed), (N_ROTATIONS as u64, false));
 }
 
 #[test]
@@ -188,13 +370,34 @@ fn records_to_nowhere_are_counted_and_still_recent() {
     assert!(logging.flush(Duration::ZERO) && logging.shutdown(Duration::ZERO));
 }
 
+/// Runs as a process of its own, because standard error is one per process; see the test below.
 #[test]
-fn the_fallback_writes_what_was_kept_to_standard_error() {
+fn fallback_in_a_process_of_its_own() {
+    if std::env::var_os(FALLBACK_CHILD).is_none() {
+        return;
+    }
     let logging = Logging::with_clock(fixed_clock);
     with_default(&logging.dispatch(), || error!("Start-up failed, says a test"));
     logging.configure_fallback();
     assert_eq!((logging.loggers(), texts(&logging).len()), (vec!["default".to_owned()], 1));
     assert_eq!((logging.stats()[0].queue_messages, logging.stats()[0].write_errors), (0, 0));
+}
+
+const FALLBACK_CHILD: &str = "MAINSPRING_TEST_FALLBACK";
+
+#[test]
+fn the_fallback_writes_what_was_kept_to_standard_error() {
+    let ended = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tests::sinks::fallback_in_a_process_of_its_own", "--test-threads=1"])
+        .env(FALLBACK_CHILD, "1")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success(), "{stderr}");
+    assert_eq!(
+        stderr,
+        "2026-11-24T03:31:00.123456Z ERROR   Start-up failed, says a test (mainspring_logging::tests::sinks)\n"
+    );
 }
 
 #[test]

@@ -68,7 +68,13 @@ fn sigusr1_reopens_the_log_file() {
 
     fs::rename(&path, &moved).expect("the log is there");
     service.signal(Signal::USR1);
-    eventually("a new log file", || path.exists(), |exists| *exists);
+    // The file is there before the logger writes to it.
+    eventually(
+        "the logs to be reopened",
+        || service.metrics().sum("logger_reopens_total", &[]),
+        |n| 1.0 <= *n,
+    );
+    assert!(path.exists());
     service.post("/hello", r#"{"name": "Ada"}"#);
     let is_request = |line: &String| line.contains("Request handled") && line.contains("path=/hello");
     eventually("the request in the new file", || lines(&path), |log| log.iter().any(is_request));
