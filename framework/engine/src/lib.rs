@@ -15,6 +15,7 @@ mod task;
 mod engine;
 mod panics;
 mod stats;
+mod supervised;
 
 #[cfg(test)]
 mod tests;
