@@ -21,6 +21,7 @@ mod supervised;
 mod tests;
 
 pub use engine::{Engine, EngineError, TaskProcessorSpec, TaskProcessors, Unfinished};
+pub use panics::{Panic, catch_panic};
 pub use processor::TaskProcessor;
 pub use scope::TaskScope;
 pub use stats::{TaskCounts, TaskProcessorsCollector};

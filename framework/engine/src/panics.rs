@@ -1,9 +1,9 @@
 //! What each thread of a service carries: its log dispatch, and the panic that its supervisor has yet to report.
 //!
-//! A panic's location is known to the panic hook alone, its task to the supervisor alone. Inside [`caught`] the hook
-//! therefore leaves message and location in a thread-local, [`claim`] hands them to the supervisor, which logs all of
-//! it once, and the hook that was installed before stays silent. It speaks whenever no supervisor would: outside
-//! [`caught`], for a second panic while the first unwinds (which ends the process), and with `panic = "abort"`.
+//! A panic's location is known to the panic hook alone, its task to the supervisor alone. Inside [`catch_panic`] the
+//! hook therefore leaves both message and location in a thread-local for the supervisor, which logs all of it once, and
+//! the hook that was installed before stays silent. That one speaks whenever no supervisor would: outside
+//! [`catch_panic`], for a second panic while the first unwinds (which ends the process), and with `panic = "abort"`.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -21,17 +21,27 @@ const NOT_TEXT: &str = "a value that is not text";
 
 thread_local! {
     static LOGGING: RefCell<Option<DefaultGuard>> = const { RefCell::new(None) };
-    /// How many calls of [`caught`] this thread is in.
+    /// How many calls of [`catch_panic`] this thread is in.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
     static UNCLAIMED: Cell<Option<Panic>> = const { Cell::new(None) };
 }
 
-/// One panic, as far as the hook can know it.
+/// A panic that was caught.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Panic {
-    pub(crate) message: String,
-    /// `file:line:column`, or `unknown`.
-    pub(crate) location: String,
+#[non_exhaustive]
+pub struct Panic {
+    /// What it said.
+    pub message: String,
+    /// Where it was raised, as `file:line:column`; `unknown` before an [`Engine`](crate::Engine) has started.
+    pub location: String,
+}
+
+/// Runs code that must not take its caller down. Nobody but the caller reports the panic.
+///
+/// # Errors
+/// Its panic.
+pub fn catch_panic<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
+    caught(code).map_err(|payload| claim(payload.as_ref()))
 }
 
 /// Makes the hook leave panics to the supervisors that catch them; safe to call often.
@@ -56,8 +66,8 @@ pub(crate) fn leave_thread() {
     LOGGING.set(None);
 }
 
-/// Runs `code` and catches its panic, which the caller promises to [`claim`] and report.
-pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> std::thread::Result<T> {
+/// Runs `code` and catches its panic, which the caller has to [`claim`].
+fn caught<T>(code: impl FnOnce() -> T) -> std::thread::Result<T> {
     struct Inside;
     impl Drop for Inside {
         fn drop(&mut self) {
@@ -69,8 +79,8 @@ pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> std::thread::Result<T> {
     catch_unwind(AssertUnwindSafe(code))
 }
 
-/// The panic that came with `payload`; its location is known when it was raised inside [`caught`] on this thread.
-pub(crate) fn claim(payload: &(dyn Any + Send)) -> Panic {
+/// The panic that came with `payload`.
+fn claim(payload: &(dyn Any + Send)) -> Panic {
     let message = message(payload);
     match claim_swallowed() {
         Some(panic) if panic.message == message => panic,
@@ -78,7 +88,7 @@ pub(crate) fn claim(payload: &(dyn Any + Send)) -> Panic {
     }
 }
 
-/// The last panic inside [`caught`] on this thread that other code has caught, if nobody has asked for it yet.
+/// The last panic inside [`catch_panic`] on this thread that other code has caught, if nobody has asked for it yet.
 pub(crate) fn claim_swallowed() -> Option<Panic> {
     UNCLAIMED.take()
 }

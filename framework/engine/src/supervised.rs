@@ -42,9 +42,9 @@ impl TaskRecord {
     pub(crate) fn run<T>(&self, code: impl FnOnce() -> T) -> Result<T, Panic> {
         let stats = self.processor.stats();
         stats.running.inc();
-        let outcome = panics::caught(code);
+        let outcome = panics::catch_panic(code);
         stats.running.dec();
-        let output = outcome.map_err(|payload| panics::claim(payload.as_ref()))?;
+        let output = outcome?;
         if let Some(panic) = panics::claim_swallowed() {
             warn!(
                 task = %self.key.1,
