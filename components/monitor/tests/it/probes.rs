@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::services::{Fragile, Hanging, list, start};
+use crate::services::{Fragile, Hanging, Quitter, list, start};
 use crate::support::{LISTENERS, Reply, Running, Settings, get, wait_for};
 
 #[test]
@@ -60,6 +60,18 @@ fn readiness_falls_as_soon_as_the_service_is_told_to_stop() {
     });
     assert_eq!((reply.status, &json(&reply)["phase"]), (503, &json!("shutting_down")));
     assert_eq!(get(monitor, "/health/live").status, 200);
+}
+
+#[test]
+fn a_service_that_stops_before_it_was_ready_has_not_started() {
+    let list = list().append_default::<Quitter>();
+    let service =
+        Running::launch(&list, &format!("{LISTENERS}\n        fragile: {{}}\n        quitter: {{}}"));
+    let reply = wait_for("the service stops", || {
+        Some(get(service.monitor(), "/health/started"))
+            .filter(|reply| reply.status != 404 && json(reply)["phase"] == json!("stopping"))
+    });
+    assert_eq!((reply.status, &json(&reply)["status"]), (503, &json!("failed")));
 }
 
 fn json(reply: &Reply) -> Value {

@@ -56,3 +56,26 @@ impl Component for Hanging {
         std::future::pending().await
     }
 }
+
+/// Stops its service before that was ever ready, and does not finish its own stop.
+pub(crate) struct Quitter(ComponentContext);
+
+impl Component for Quitter {
+    const DEFAULT_NAME: &'static str = "quitter";
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        // So that the listeners are open while it stops.
+        cx.find_default::<ServerComponent>().await?;
+        Ok(Self(cx.clone()))
+    }
+
+    async fn on_all_components_loaded(&self) -> Result<(), LoadError> {
+        self.0.service().stop("a test wants it");
+        std::future::pending().await
+    }
+
+    async fn stop(&self) {
+        std::future::pending().await
+    }
+}
