@@ -155,7 +155,7 @@ impl Component for Stuck {
     }
 
     async fn stop(&self) {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 

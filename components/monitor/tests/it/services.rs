@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainspring_core::{Component, ComponentContext, ComponentList, Health, LoadError, NoConfig};
-use mainspring_monitor::monitor_list;
-use mainspring_server::ServerComponent;
+use mainspring_monitor::{StartupHandler, monitor_list};
+use mainspring_server::{HttpHandlerComponent, ServerComponent};
 
 use crate::support::{LISTENERS, Running};
 
@@ -65,8 +65,8 @@ impl Component for Quitter {
     type Config = NoConfig;
 
     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
-        // So that the listeners are open while it stops.
-        cx.find_default::<ServerComponent>().await?;
+        // So that the probe, and the server below it, answer while this one stops.
+        cx.find_default::<HttpHandlerComponent<StartupHandler>>().await?;
         Ok(Self(cx.clone()))
     }
 
@@ -76,6 +76,6 @@ impl Component for Quitter {
     }
 
     async fn stop(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
