@@ -24,7 +24,7 @@ pub struct ReadinessHandler {
     service: ServiceHandle,
 }
 
-/// 200 once all components are loaded.
+/// 200 once the service has been ready, whatever became of it since.
 #[derive(Debug)]
 pub struct StartupHandler {
     service: ServiceHandle,
@@ -54,19 +54,25 @@ probes! {
     LivenessHandler = "handler-liveness" at "/health/live" answers |report| !report.has_fatal();
     ReadinessHandler = "handler-readiness" at "/health/ready"
         answers |report| report.phase == Phase::Running && !report.has_fatal();
-    StartupHandler = "handler-startup" at "/health/started" answers |report| Phase::Running <= report.phase;
+    StartupHandler = "handler-startup" at "/health/started" answers |report| report.has_been_ready;
 }
 
 /// The facts of one moment, so that an answer does not contradict itself.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) phase: Phase,
+    /// A stop can come before the service was ever up, so the phase alone does not tell.
+    has_been_ready: bool,
     pub(crate) components: Vec<ComponentStatus>,
 }
 
 impl Report {
     fn of(service: &ServiceHandle) -> Self {
-        Self { phase: service.phase(), components: service.components() }
+        Self {
+            phase: service.phase(),
+            has_been_ready: service.has_been_ready(),
+            components: service.components(),
+        }
     }
 
     pub(crate) fn has_fatal(&self) -> bool {

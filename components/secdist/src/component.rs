@@ -9,6 +9,7 @@ use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, Servic
 use mainspring_engine::TaskProcessor;
 use serde::de::DeserializeOwned;
 
+use crate::events::ReloadEvents;
 use crate::{ProviderConfig, SecdistConfig, SecdistError, Secrets};
 
 /// Reads secrets from a file and an environment variable, for [`SecdistComponent`].
@@ -60,6 +61,8 @@ impl std::fmt::Debug for DefaultSecdistProvider {
 #[derive(Debug)]
 pub struct SecdistComponent {
     current: Arc<ArcSwap<Secrets>>,
+    /// Its metrics live as long as the component.
+    _events: Arc<ReloadEvents>,
 }
 
 impl SecdistComponent {
@@ -89,25 +92,34 @@ impl Component for SecdistComponent {
 
     async fn load(config: SecdistConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let provider = cx.find::<DefaultSecdistProvider>(&config.provider).await?;
+        let events = ReloadEvents::new(cx.metrics(), cx.name());
         let current = Arc::new(ArcSwap::from_pointee(provider.read().await?));
+        events.loaded();
+        let events = Arc::new(events);
         if !config.update_period.is_zero() {
             // The task ends with the component, so its handle is not kept.
-            drop(cx.spawn("secdist-update", update(*config.update_period, provider, Arc::clone(&current))));
+            let update = update(*config.update_period, provider, Arc::clone(&current), Arc::clone(&events));
+            drop(cx.spawn("secdist-update", update));
         }
-        Ok(Self { current })
+        Ok(Self { current, _events: events })
     }
 }
 
 /// Reads again and again, until its task is cancelled.
-async fn update(period: Duration, provider: Arc<DefaultSecdistProvider>, current: Arc<ArcSwap<Secrets>>) {
+async fn update(
+    period: Duration,
+    provider: Arc<DefaultSecdistProvider>,
+    current: Arc<ArcSwap<Secrets>>,
+    events: Arc<ReloadEvents>,
+) {
     loop {
         tokio::time::sleep(period).await;
         match provider.read().await {
-            Ok(secrets) => current.store(Arc::new(secrets)),
-            Err(error) => {
-                let error = LoadError::from(error);
-                tracing::error!(%error, "Secrets could not be read again; those read before stay in use");
+            Ok(secrets) => {
+                current.store(Arc::new(secrets));
+                events.reloaded();
             }
+            Err(error) => events.reload_failed(error),
         }
     }
 }

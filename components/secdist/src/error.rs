@@ -7,10 +7,10 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecdistError {
-    /// The file is not there or cannot be read.
+    /// The file is not there or cannot be read, or the environment variable is not UTF-8 text.
     #[error("cannot read secrets from {holder}")]
     Unreadable {
-        /// The file.
+        /// The file or the environment variable.
         holder: String,
         /// What the operating system said.
         source: io::Error,

@@ -26,6 +26,7 @@
 mod component;
 mod config;
 mod error;
+mod events;
 mod secret;
 mod secrets;
 

@@ -31,10 +31,13 @@ impl Secrets {
                 Err(source) => return Err(SecdistError::Unreadable { holder, source }),
             }
         }
-        if let Some(name) = &config.environment_secrets_key
-            && let Some(text) = surroundings.env_var(name)
-        {
-            secrets.add(&format!("environment variable `{name}`"), &text, Format::Json)?;
+        if let Some(name) = &config.environment_secrets_key {
+            let holder = format!("environment variable `{name}`");
+            match surroundings.env_var(name) {
+                Ok(Some(text)) => secrets.add(&holder, &text, Format::Json)?,
+                Ok(None) => {}
+                Err(source) => return Err(SecdistError::Unreadable { holder, source }),
+            }
         }
         Ok(secrets)
     }

@@ -194,8 +194,8 @@ struct Rotating {
 }
 
 impl Surroundings for Rotating {
-    fn env_var(&self, _: &str) -> Option<String> {
-        None
+    fn env_var(&self, _: &str) -> std::io::Result<Option<String>> {
+        Ok(None)
     }
 
     fn read_file(&self, _: &str) -> std::io::Result<String> {
@@ -227,6 +227,21 @@ impl Component for Watcher {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), seen).await?;
+        // The counter follows the secrets that it counts.
+        let metrics = || mainspring_metrics::prometheus_text(&self.cx.metrics().snapshot());
+        let told = async {
+            while metrics().contains("secdist_reloads_total{component=\"secdist\",result=\"success\"} 0") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), told).await?;
+        let metrics = metrics();
+        assert!(
+            metrics.contains("secdist_reloads_total{component=\"secdist\",result=\"error\"} 1"),
+            "{metrics}"
+        );
+        let read = "secdist_last_reload_success_timestamp_seconds{component=\"secdist\"} 1";
+        assert!(metrics.contains(read), "{metrics}");
         self.cx.service().stop("new secrets were seen");
         Ok(())
     }

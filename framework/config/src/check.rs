@@ -2,6 +2,7 @@
 //! deserializing, which sees the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -9,10 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::expected::{accepts, alternatives, bounds, describe, found, is_within, literals, one_of, units};
 use crate::nearest::nearest;
-use crate::node::Kind;
+use crate::node::{Entry, Kind, Node};
 use crate::problem::{Problem, Problems};
 use crate::schema::schema_of;
-use crate::section::Section;
+use crate::section::{NOT_ACCEPTABLE, Section};
 
 pub(crate) fn read<T: DeserializeOwned + JsonSchema>(section: &Section) -> Result<T, Problems> {
     let mut schema = schema_of::<T>();
@@ -21,6 +22,7 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(section: &Section) -> Resul
         schema = serde_json::json!({ "type": "object", "properties": {}, "additionalProperties": false });
     }
     let checker = Checker { root: &schema };
+    let section = &section.with_node(checker.spelled_out(&[&schema], &section.node, section.is_secret()));
     let wants_map = checker
         .all_parts(&schema)
         .iter()
@@ -53,7 +55,7 @@ fn unforeseen(section: &Section, error: &serde_path_to_error::Error<serde_json::
     let (deepest, rest) = section.descend(&path);
     let message = if deepest.is_secret() || deepest.node.holds_secret() {
         // What serde says may quote the value.
-        "the value is not acceptable here".to_owned()
+        NOT_ACCEPTABLE.to_owned()
     } else {
         error.inner().to_string()
     };
@@ -113,6 +115,71 @@ impl<'a> Checker<'a> {
         self.spread(schema, &mut parts);
         parts.all.iter().all(|part| accepts(part, kind))
             && parts.choices.iter().all(|choice| choice.iter().any(|branch| self.accepts(branch, kind)))
+    }
+
+    /// The value with the scalars from the environment and from files spelled as they are written where a string is
+    /// wanted: `ID=007` is the text of an id, and there is no way to put it in quotes.
+    fn spelled_out(&self, schemas: &[&'a Value], node: &Arc<Node>, is_secret: bool) -> Arc<Node> {
+        let is_secret = node.origin.as_ref().map_or(is_secret, |origin| origin.is_secret());
+        if !is_secret && !node.holds_secret() {
+            return Arc::clone(node);
+        }
+        let kind = match &node.kind {
+            Kind::Map(entries) => Kind::Map(
+                entries
+                    .iter()
+                    .map(|entry| {
+                        let schemas = self.below(schemas, |part| {
+                            let declared = part.get("properties").and_then(|keys| keys.get(&entry.key));
+                            let patterns = part.get("patternProperties").and_then(Value::as_object);
+                            declared
+                                .or_else(|| patterns.and_then(|patterns| patterns.values().next()))
+                                .or_else(|| part.get("additionalProperties"))
+                        });
+                        let value = self.spelled_out(&schemas, &entry.value, is_secret);
+                        Entry { value, ..entry.clone() }
+                    })
+                    .collect(),
+            ),
+            Kind::List(items) => Kind::List(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(idx, item)| {
+                        let schemas = self.below(schemas, |part| {
+                            list(part, "prefixItems").get(idx).or_else(|| part.get("items"))
+                        });
+                        self.spelled_out(&schemas, item, is_secret)
+                    })
+                    .collect(),
+            ),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => {
+                let Some(spelling) = node.spelling.as_deref().filter(|_| is_secret) else {
+                    return Arc::clone(node);
+                };
+                let text = Kind::String(spelling.to_owned());
+                let accepts = |kind: &Kind| schemas.iter().any(|schema| self.accepts(schema, kind));
+                if accepts(&node.kind) || !accepts(&text) {
+                    return Arc::clone(node);
+                }
+                text
+            }
+        };
+        Arc::new(Node { kind, ..Node::clone(node) })
+    }
+
+    /// The schemas of a value below those that `schemas` may be about, whichever of their branches is meant.
+    fn below(&self, schemas: &[&'a Value], step: impl Fn(Part<'a>) -> Option<&'a Value>) -> Vec<&'a Value> {
+        let mut parts = Vec::new();
+        schemas.iter().for_each(|schema| self.all_branches(schema, &mut parts));
+        parts.into_iter().filter_map(step).collect()
+    }
+
+    fn all_branches(&self, schema: &'a Value, all: &mut Vec<Part<'a>>) {
+        let mut parts = Parts::default();
+        self.spread(schema, &mut parts);
+        all.extend(parts.all);
+        parts.choices.iter().copied().flatten().for_each(|branch| self.all_branches(branch, all));
     }
 
     fn check_parts(&self, mut parts: Parts<'a>, section: &Section, kind: &Kind, problems: &mut Problems) {

@@ -20,6 +20,10 @@ pub(crate) struct Node {
     pub(crate) height: usize,
     /// Something in this subtree has been reported as a problem and means nothing; see [`Node::broken`].
     pub(crate) holds_broken: bool,
+    /// How a plain scalar that reads as something else than a string is written.
+    pub(crate) spelling: Option<Arc<str>>,
+    /// This value is the `#fallback` of its key.
+    pub(crate) is_fallback: bool,
 }
 
 #[derive(Clone)]
@@ -68,7 +72,7 @@ impl Node {
             Kind::Map(entries) => entries.iter().any(|entry| entry.value.holds_broken),
             Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => false,
         };
-        Self { kind, place, origin: None, size, height, holds_broken }
+        Self { kind, place, origin: None, size, height, holds_broken, spelling: None, is_fallback: false }
     }
 
     /// Stands where a problem has been reported, so that no other is reported for want of a value.
@@ -105,6 +109,11 @@ impl Node {
         }
     }
 
+    /// The same value, marked as one that stands in for what its key asked for.
+    pub(crate) fn as_fallback(&self) -> Arc<Node> {
+        Arc::new(Node { is_fallback: true, ..self.clone() })
+    }
+
     /// Whether this value or one below it must not be shown.
     pub(crate) fn holds_secret(&self) -> bool {
         self.origin.as_ref().is_some_and(|origin| origin.is_secret())
@@ -113,6 +122,18 @@ impl Node {
                 Kind::Map(entries) => entries.iter().any(|entry| entry.value.holds_secret()),
                 Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => false,
             }
+    }
+}
+
+impl Kind {
+    /// A scalar as text; `None` for anything else.
+    pub(crate) fn scalar_text(&self) -> Option<String> {
+        match self {
+            Self::Bool(value) => Some(value.to_string()),
+            Self::Number(value) => Some(value.to_string()),
+            Self::String(value) => Some(value.clone()),
+            Self::Null | Self::List(_) | Self::Map(_) => None,
+        }
     }
 }
 

@@ -130,7 +130,10 @@ impl Builder<'_> {
                     };
                     let kind = self.scalar(&text, plain, tag.as_deref(), &place)?;
                     self.spend(1, &place)?;
-                    self.value(Arc::new(Node::new(kind, Some(place))), anchor)
+                    let is_text = text.is_empty() || matches!(kind, Kind::String(_));
+                    let mut node = Node::new(kind, Some(place));
+                    node.spelling = (!is_text).then(|| text.as_ref().into());
+                    self.value(Arc::new(node), anchor)
                 }
             }
             Event::Alias(anchor) => {

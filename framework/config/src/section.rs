@@ -146,10 +146,57 @@ impl Section {
         self.located(self.own_place(), self.path.to_string(), message.into())
     }
 
-    /// A typed configuration's complaint about itself as a located problem.
+    /// A typed configuration's complaint about itself as a located problem. What it quotes of a value that came from
+    /// the environment or a file is replaced by `*****`.
     #[must_use]
     pub fn violation(&self, violation: Violation) -> Problem {
-        self.problem(&violation.path, violation.message)
+        let (target, _) = self.descend(&violation.path);
+        let mut secrets = Vec::new();
+        target.collect_secrets(&mut secrets);
+        self.problem(&violation.path, redacted(violation.message, &secrets))
+    }
+
+    /// The values below this one, and itself, that are the `#fallback` of their key.
+    #[must_use]
+    pub fn fallbacks(&self) -> Vec<Section> {
+        let mut found = Vec::new();
+        self.visit(&mut |section| {
+            if section.node.is_fallback {
+                found.push(section.clone());
+            }
+        });
+        found
+    }
+
+    /// Where the value stands, as `file:line:column`; `None` if no text holds it.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        self.own_place().map(Place::to_string)
+    }
+
+    fn collect_secrets(&self, secrets: &mut Vec<String>) {
+        self.visit(&mut |section| {
+            if section.is_secret() {
+                secrets.extend(section.node.kind.scalar_text());
+                secrets.extend(section.node.spelling.as_deref().map(str::to_owned));
+            }
+        });
+    }
+
+    /// Calls `visitor` with this value and all below it.
+    fn visit(&self, visitor: &mut dyn FnMut(&Section)) {
+        visitor(self);
+        for (_, child) in self.entries() {
+            child.visit(visitor);
+        }
+        for item in self.items() {
+            item.visit(visitor);
+        }
+    }
+
+    /// The same section with another value.
+    pub(crate) fn with_node(&self, node: Arc<Node>) -> Section {
+        Section { node, ..self.clone() }
     }
 
     /// A problem at a key of this map; the path shown is that of the map.
@@ -222,10 +269,39 @@ impl Section {
 
 impl fmt::Debug for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.own_place().map(Place::to_string);
-        f.debug_struct("Section").field("path", &self.path).field("place", &place).finish_non_exhaustive()
+        f.debug_struct("Section")
+            .field("path", &self.path)
+            .field("place", &self.place())
+            .finish_non_exhaustive()
     }
 }
+
+/// A message that shows none of `secrets`: quotations that have to do with one are replaced, and if that does not
+/// help, because the message speaks of it in other ways, so is the whole message.
+fn redacted(message: String, secrets: &[String]) -> String {
+    let secrets: Vec<_> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
+    if secrets.is_empty() {
+        return message;
+    }
+    let quotes = |quotation: &str| {
+        let tells = |secret: &&String| quotation.contains(secret.as_str()) || secret.contains(quotation);
+        !quotation.is_empty() && secrets.iter().any(tells)
+    };
+    let parts: Vec<_> = message
+        .split('`')
+        .enumerate()
+        .map(|(idx, part)| if idx % 2 == 1 && quotes(part) { "*****" } else { part })
+        .collect();
+    let message = parts.join("`");
+    if secrets.iter().any(|secret| message.contains(secret.as_str())) {
+        NOT_ACCEPTABLE.to_owned()
+    } else {
+        message
+    }
+}
+
+/// What is said of a value when anything more might show it.
+pub(crate) const NOT_ACCEPTABLE: &str = "the value is not acceptable here";
 
 /// Two paths as one: `a` and `b[0]` are `a.b[0]`.
 pub(crate) fn join(path: &str, step: &str) -> String {

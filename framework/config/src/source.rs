@@ -34,7 +34,10 @@ impl std::fmt::Debug for Source {
 /// What loading a configuration may ask of the outside world.
 pub trait Surroundings {
     /// The value of an environment variable, `None` if it is not set.
-    fn env_var(&self, name: &str) -> Option<String>;
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when it is set to something that is not UTF-8 text.
+    fn env_var(&self, name: &str) -> io::Result<Option<String>>;
 
     /// The text of a file; relative paths start wherever the implementor says, for a process its working directory.
     ///
@@ -77,8 +80,8 @@ impl std::fmt::Debug for FakeSurroundings {
 }
 
 impl Surroundings for FakeSurroundings {
-    fn env_var(&self, name: &str) -> Option<String> {
-        self.env.get(name).cloned()
+    fn env_var(&self, name: &str) -> io::Result<Option<String>> {
+        Ok(self.env.get(name).cloned())
     }
 
     fn read_file(&self, path: &str) -> io::Result<String> {

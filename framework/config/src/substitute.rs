@@ -61,12 +61,14 @@ pub fn load_partly(
     let vars = Vars::read(&root, vars, surroundings, &mut problems);
     let mut substitution = Substitution { vars: &vars, surroundings, size: 0, problems };
     let root = if root.is_broken() { root } else { substitution.node(&root, "") };
-    (Section::root(root).without(&[CONFIG_VARS]), substitution.problems)
+    (Section::root(root), substitution.problems)
 }
 
 /// The merged variables.
 struct Vars {
-    node: Node,
+    entries: Vec<Entry>,
+    /// Where in `entries` a key is.
+    index: HashMap<String, usize>,
     /// The files they came from, for messages.
     files: Vec<String>,
     /// Some file could not be used, so that a variable that is not there may be no fault of the main file.
@@ -81,6 +83,7 @@ impl Vars {
         problems: &mut Problems,
     ) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut index: HashMap<String, usize> = HashMap::new();
         let mut files = Vec::new();
         let mut incomplete = false;
         let named = main.entry(CONFIG_VARS).map(|entry| &*entry.value);
@@ -107,9 +110,12 @@ impl Vars {
                     }
                     incomplete |= n_problems < problems.len();
                     for entry in node.entries() {
-                        match entries.iter_mut().find(|known| known.key == entry.key) {
-                            Some(known) => *known = entry.clone(),
-                            None => entries.push(entry.clone()),
+                        match index.get(&entry.key) {
+                            Some(known) => entries[*known] = entry.clone(),
+                            None => {
+                                index.insert(entry.key.clone(), entries.len());
+                                entries.push(entry.clone());
+                            }
                         }
                     }
                 }
@@ -121,13 +127,13 @@ impl Vars {
             }
             files.push(path);
         }
-        let vars = Self { node: Node::new(Kind::Map(entries), None), files, incomplete };
+        let vars = Self { entries, index, files, incomplete };
         vars.refuse_lone_fallbacks(problems);
         vars
     }
 
     fn refuse_lone_fallbacks(&self, problems: &mut Problems) {
-        for group in groups(self.node.entries()) {
+        for group in groups(&self.entries) {
             if let Some(problem) = group.lone_fallback("") {
                 problems.push(problem);
             }
@@ -136,7 +142,8 @@ impl Vars {
 
     /// The keys of the variables that `name` may come from.
     fn group(&self, name: &str) -> Group<'_> {
-        let find = |suffix: &str| self.node.entry(&format!("{name}{suffix}"));
+        let find =
+            |suffix: &str| self.index.get(&format!("{name}{suffix}")).map(|entry| &self.entries[*entry]);
         Group {
             key: "",
             value: find(""),
@@ -147,7 +154,7 @@ impl Vars {
     }
 
     fn undefined(&self, name: &str) -> String {
-        let known = self.node.entries().iter().map(|entry| split_key(&entry.key).0);
+        let known = self.entries.iter().map(|entry| split_key(&entry.key).0);
         match (nearest(name, known), self.files.as_slice()) {
             (Some(near), _) => format!("undefined variable `${name}`; did you mean `${near}`?"),
             (None, []) => {
@@ -285,13 +292,25 @@ impl Substitution<'_> {
         let mut result = Vec::with_capacity(entries.len());
         for group in groups(entries) {
             let Some(first) = group.value.or(group.env).or(group.file).or(group.fallback) else { continue };
-            let child = join(path, group.key);
-            // `config_vars` names the variables, so it cannot be one.
-            let raw = path.is_empty() && group.key == CONFIG_VARS && group.value.is_some();
-            let value = if raw { Arc::clone(&first.value) } else { self.group(&group, first, &child) };
+            if path.is_empty() && group.key == CONFIG_VARS {
+                self.refuse_siblings(&group);
+                continue;
+            }
+            let value = self.group(&group, first, &join(path, group.key));
             result.push(Entry { key: group.key.to_owned(), key_place: first.key_place.clone(), value });
         }
         result
+    }
+
+    /// `config_vars` names the variables, so it is read before anything is substituted.
+    fn refuse_siblings(&mut self, group: &Group<'_>) {
+        for entry in [group.env, group.file, group.fallback].into_iter().flatten() {
+            let message = format!(
+                "`{}` is not possible: `{CONFIG_VARS}` is read as it stands; use `--config_vars`",
+                entry.key
+            );
+            self.problems.push(Problem::at(Some(entry.key_place.clone()), "", message));
+        }
     }
 
     fn group(&mut self, group: &Group<'_>, first: &Entry, path: &str) -> Arc<Node> {
@@ -317,7 +336,7 @@ impl Substitution<'_> {
             Found::Broken => return nothing(),
         }
         if let Some(fallback) = group.fallback {
-            return self.node(&fallback.value, path);
+            return self.node(&fallback.value, path).as_fallback();
         }
         let hint = match group.value {
             Some(_) => String::new(),
@@ -338,7 +357,7 @@ impl Substitution<'_> {
         }
         match (self.outside(group.env, group.file, asked), group.fallback) {
             (Found::Nothing(_), Some(fallback)) => {
-                Found::Value(asked.originating(&fallback.value, From::Vars))
+                Found::Value(asked.originating(&fallback.value, From::Vars).as_fallback())
             }
             (Found::Nothing(what), None) => {
                 Found::Nothing(vec![format!("undefined variable `${name}`: {}", what.join(" and "))])
@@ -356,8 +375,14 @@ impl Substitution<'_> {
             };
             let source = format!("environment variable `{name}`");
             match self.surroundings.env_var(name) {
-                Some(text) => return self.text(Source::new(source, text), From::Env(name.clone()), asked),
-                None => missing.push(format!("{source} is not set")),
+                Ok(Some(text)) => {
+                    return self.text(Source::new(source, text), From::Env(name.clone()), asked);
+                }
+                Ok(None) => missing.push(format!("{source} is not set")),
+                Err(error) => {
+                    self.problems.push(asked.problem(format!("cannot read {source}: {}", reason(&error))));
+                    return Found::Broken;
+                }
             }
         }
         if let Some(entry) = file {

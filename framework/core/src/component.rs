@@ -86,13 +86,15 @@ pub trait Component: Sized + Send + Sync + 'static {
     }
 
     /// Called when the service begins to stop, before any component is stopped; those that depend on it have
-    /// returned from theirs. Bounded by `component_stop_timeout`.
+    /// returned from theirs. Called exactly when [`Component::on_all_components_loaded`] was, also when that hook or
+    /// another one failed. Bounded by `component_stop_timeout`.
     fn on_all_components_are_stopping(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// Ends its work; those that depend on it are stopped already. Bounded by `component_stop_timeout`, then
-    /// dropped. Also called, without the hooks, for what was loaded when another load failed.
+    /// Ends its work; those that depend on it are stopped already. Bounded by `component_stop_timeout`. Then, whatever
+    /// became of it, the component is dropped on a thread that may block, within the same bound. Also called, without
+    /// the hooks, for what was loaded when another load failed.
     fn stop(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -128,7 +130,8 @@ pub struct NoConfig {}
 /// What is known of a service before it starts, for rules that look beyond one section.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceOutline {
-    pub(crate) task_processors: BTreeSet<String>,
+    /// `None` when the map of them is broken, so that nothing can be said of a name.
+    pub(crate) task_processors: Option<BTreeSet<String>>,
     pub(crate) components: BTreeSet<String>,
 }
 
@@ -139,7 +142,7 @@ impl ServiceOutline {
         components: impl IntoIterator<Item = C>,
     ) -> Self {
         Self {
-            task_processors: task_processors.into_iter().map(Into::into).collect(),
+            task_processors: Some(task_processors.into_iter().map(Into::into).collect()),
             components: components.into_iter().map(Into::into).collect(),
         }
     }
@@ -147,7 +150,7 @@ impl ServiceOutline {
     /// Complains, at `key`, when no task processor is called `name`.
     #[must_use]
     pub fn check_task_processor(&self, key: &str, name: &str) -> Option<Violation> {
-        missing("task processor", key, name, &self.task_processors)
+        missing("task processor", key, name, self.task_processors.as_ref()?)
     }
 
     /// Complains, at `key`, when no component called `name` will be loaded.

@@ -1,6 +1,5 @@
 //! What a component sees of the service while it loads, and keeps afterwards.
 
-use std::any::type_name;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,12 +48,7 @@ impl ComponentContext {
     /// # Cancel safety
     /// May be dropped at any time; the dependency stays recorded.
     pub async fn find<T: Component>(&self, name: &str) -> Result<Arc<T>, LoadError> {
-        let found = self.registry.find(self.component, name).await?;
-        let actual = found.type_name();
-        found.into_any().downcast().map_err(|_| {
-            let expected = type_name::<T>();
-            LoadError::new(LoadErrorKind::WrongType { name: name.to_owned(), expected, actual })
-        })
+        self.registry.find(self.component, name).await
     }
 
     /// The component registered under the default name of its type; otherwise as [`ComponentContext::find`].
@@ -119,7 +113,22 @@ impl ComponentContext {
         slot.span.in_scope(|| slot.tasks.spawn_on(processor, task_name, future))
     }
 
-    /// Fires when this component's tasks have to end, which is after its [`Component::stop`] has returned.
+    /// Runs `call`, which may block, on a thread that the default task processor keeps for that, as a task of this
+    /// component.
+    ///
+    /// Otherwise as [`ComponentContext::spawn`]; but nothing can end a call from outside, so a long one should look at
+    /// [`ComponentContext::cancellation`] now and then. The stop waits for it, for `component_stop_timeout` at most.
+    pub fn spawn_blocking<F, T>(&self, task_name: impl Into<Cow<'static, str>>, call: F) -> Task<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let slot = self.slot();
+        slot.span.in_scope(|| slot.tasks.spawn_blocking_on(self.default_task_processor(), task_name, call))
+    }
+
+    /// Fires when this component's tasks have to end, which is after its [`Component::stop`] has returned. Cancelling
+    /// it oneself ends nothing.
     #[must_use]
     pub fn cancellation(&self) -> CancellationToken {
         self.slot().tasks.ending()

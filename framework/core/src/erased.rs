@@ -1,6 +1,6 @@
 //! The object-safe twins of [`Component`], so that users implement a plain trait.
 
-use std::any::{Any, type_name};
+use std::any::{Any, TypeId, type_name};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::{Component, ComponentContext, ConfigMode, Health, LoadError, ServiceO
 
 /// A component type that can be registered.
 pub(crate) trait ComponentType: Send + Sync {
+    fn type_id(&self) -> TypeId;
     fn type_name(&self) -> &'static str;
     fn config_mode(&self) -> ConfigMode;
     fn config_schema(&self) -> serde_json::Value;
@@ -24,7 +25,6 @@ pub(crate) type Prepared =
 
 /// A loaded component.
 pub(crate) trait Loaded: Send + Sync {
-    fn type_name(&self) -> &'static str;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn on_all_components_loaded(&self) -> BoxFuture<'_, Result<(), LoadError>>;
     fn on_all_components_are_stopping(&self) -> BoxFuture<'_, ()>;
@@ -42,6 +42,10 @@ impl<C> TypeOf<C> {
 }
 
 impl<C: Component> ComponentType for TypeOf<C> {
+    fn type_id(&self) -> TypeId {
+        TypeId::of::<C>()
+    }
+
     fn type_name(&self) -> &'static str {
         type_name::<C>()
     }
@@ -71,10 +75,6 @@ impl<C: Component> ComponentType for TypeOf<C> {
 }
 
 impl<C: Component> Loaded for C {
-    fn type_name(&self) -> &'static str {
-        type_name::<C>()
-    }
-
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }

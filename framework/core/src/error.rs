@@ -37,6 +37,8 @@ pub enum LoadErrorKind {
         expected: &'static str,
         /// The type it has.
         actual: &'static str,
+        /// The components that are of the type asked for.
+        of_expected_type: Vec<String>,
     },
     /// It asked for a component that, in the end, asks for itself.
     Cycle {
@@ -94,8 +96,12 @@ impl fmt::Display for LoadError {
             LoadErrorKind::NotRegistered { name, registered, .. } => {
                 write!(f, "needs `{name}`, which is not registered; registered: {}", quoted_list(registered))
             }
-            LoadErrorKind::WrongType { name, expected, actual } => {
-                write!(f, "needs `{name}` as a `{expected}`, but it is a `{actual}`")
+            LoadErrorKind::WrongType { name, expected, actual, of_expected_type } => {
+                let of_expected_type = quoted_list(of_expected_type);
+                write!(
+                    f,
+                    "needs `{name}` as a `{expected}`, but it is a `{actual}`; of the type needed: {of_expected_type}"
+                )
             }
             LoadErrorKind::Cycle { chain } => write!(f, "dependency cycle {}", arrows(chain)),
             LoadErrorKind::UnknownTaskProcessor { name, declared } => {
@@ -105,15 +111,63 @@ impl fmt::Display for LoadError {
                 write!(f, "asked for `{name}` after loading; components are found in `load`")
             }
             LoadErrorKind::Cancelled => f.write_str("loading was cancelled"),
-            LoadErrorKind::Failed(error) => write_chain(f, error.as_ref()),
+            LoadErrorKind::Failed(error) => write!(f, "{}", Chain(error.as_ref())),
         }
     }
 }
 
-/// Why a service ended without having been asked to.
+/// Why a service ended without having been asked to, and what had not finished when it did.
+#[derive(Debug)]
+pub struct ServiceError {
+    kind: ServiceErrorKind,
+    unfinished: Vec<String>,
+}
+
+impl ServiceError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> &ServiceErrorKind {
+        &self.kind
+    }
+
+    /// What had not finished when the deadline of the clean-up came, one sentence each.
+    #[must_use]
+    pub fn unfinished(&self) -> &[String] {
+        &self.unfinished
+    }
+
+    pub(crate) fn with_unfinished(mut self, more: impl IntoIterator<Item = String>) -> Self {
+        self.unfinished.extend(more);
+        self
+    }
+}
+
+impl From<ServiceErrorKind> for ServiceError {
+    fn from(kind: ServiceErrorKind) -> Self {
+        Self { kind, unfinished: Vec::new() }
+    }
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        if !self.unfinished.is_empty() {
+            write!(f, "; then, {}", self.unfinished.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for ServiceError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.kind.source()
+    }
+}
+
+/// The kinds of [`ServiceError`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ServiceError {
+pub enum ServiceErrorKind {
     /// The task processors could not be started.
     #[error("cannot start")]
     Engine(#[from] EngineError),
@@ -143,6 +197,16 @@ pub enum ServiceError {
     },
 }
 
+impl ServiceErrorKind {
+    /// The one component to blame.
+    pub(crate) fn component(&self) -> Option<&str> {
+        match self {
+            Self::Component { component, .. } => Some(component),
+            Self::Engine(_) | Self::Cycle { .. } | Self::LoadTimeout { .. } => None,
+        }
+    }
+}
+
 /// `` `a` -> `b` ``.
 pub(crate) fn arrows(chain: &[String]) -> String {
     chain.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" -> ")
@@ -152,12 +216,17 @@ fn needed_by(chain: &[String]) -> String {
     if chain.len() < 2 { String::new() } else { format!("; needed by {}", arrows(chain)) }
 }
 
-fn write_chain(f: &mut fmt::Formatter<'_>, error: &dyn Error) -> fmt::Result {
-    write!(f, "{error}")?;
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        write!(f, ": {error}")?;
-        cause = error.source();
+/// An error and its causes, joined by `: `.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
-    Ok(())
 }

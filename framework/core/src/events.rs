@@ -1,10 +1,12 @@
 //! Everything the component system reports, one function per event.
 
+use std::error::Error;
 use std::time::Duration;
 
+use mainspring_engine::Panic;
 use tracing::{debug, error, info, warn};
 
-use crate::error::arrows;
+use crate::error::{Chain, arrows};
 
 pub(crate) fn loading(components: usize) {
     info!(components, "Loading components");
@@ -27,16 +29,25 @@ pub(crate) fn component_still_loading(component: &str, waits_for: &[String], ela
     }
 }
 
-pub(crate) fn component_failed(component: &str, reason: &str) {
-    error!(component, error = reason, "Component failed to start");
+pub(crate) fn hook_still_running(component: &str, hook: &str, elapsed: Duration) {
+    warn!(component, hook, elapsed_ms = millis(elapsed), "Component is still in a hook");
+}
+
+/// Whatever the reason; `component` where one is to blame.
+pub(crate) fn start_failed(component: Option<&str>, error: &dyn Error) {
+    error!(component, error = %Chain(error), "Service failed to start");
+}
+
+pub(crate) fn health_panicked(component: &str, panic: &Panic) {
+    error!(component, location = panic.location, panic = panic.message, "Component panicked in `health`");
+}
+
+pub(crate) fn fallback_used(path: &str, place: Option<&str>) {
+    info!(path, place, "Configuration fallback in use");
 }
 
 pub(crate) fn component_load_cancelled(component: &str) {
     debug!(component, "Component load cancelled");
-}
-
-pub(crate) fn component_unloading(component: &str) {
-    info!(component, "Unloading component, because the start failed");
 }
 
 pub(crate) fn ready(took: Duration) {
@@ -53,6 +64,10 @@ pub(crate) fn component_stopped(component: &str, took: Duration) {
 
 pub(crate) fn step_not_finished(component: &str, step: &str, limit: Duration) {
     error!(component, step, limit_ms = millis(limit), "Component did not finish a step of its stop in time");
+}
+
+pub(crate) fn shutdown_timed_out(limit: Duration) {
+    error!(limit_ms = millis(limit), "Stop takes too long; what remains of it is cut");
 }
 
 pub(crate) fn hooks_not_finished(limit: Duration) {

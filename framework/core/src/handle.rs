@@ -1,15 +1,18 @@
 //! A service as others see it: its phase, its health, and the ways to stop it.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use mainspring_engine::catch_panic;
 use mainspring_logging::Logging;
 use mainspring_metrics::Registry as Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::registry::{Registry, SlotState};
-use crate::{Component, Health};
+use crate::erased::Loaded;
+use crate::registry::{Registry, Slot, SlotState};
+use crate::{Component, Health, events};
 
 /// Where a service is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +72,8 @@ struct Inner {
     force: CancellationToken,
     started: Instant,
     started_at: SystemTime,
+    been_ready: AtomicBool,
+    stopping_since: OnceLock<Instant>,
     registry: OnceLock<WeakRegistry>,
     metrics: Metrics,
     logging: Logging,
@@ -83,6 +88,8 @@ impl ServiceHandle {
             force: CancellationToken::new(),
             started: Instant::now(),
             started_at: SystemTime::now(),
+            been_ready: AtomicBool::new(false),
+            stopping_since: OnceLock::new(),
             registry: OnceLock::new(),
             metrics,
             logging,
@@ -122,6 +129,13 @@ impl ServiceHandle {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.phase() == Phase::Running && !self.has_fatal_component()
+    }
+
+    /// Whether it has been [`Phase::Running`] at any time; unlike the phase, this tells a stop of a service that was up
+    /// from one that came before it was.
+    #[must_use]
+    pub fn has_been_ready(&self) -> bool {
+        self.inner.been_ready.load(Ordering::Acquire)
     }
 
     /// Whether any loaded component is [`Health::Fatal`].
@@ -168,7 +182,19 @@ impl ServiceHandle {
         &self.inner.logging
     }
 
+    /// How long its stop has taken so far; nothing before it stops.
+    pub(crate) fn stopping_for(&self) -> Duration {
+        self.inner.stopping_since.get().map_or(Duration::ZERO, Instant::elapsed)
+    }
+
     pub(crate) fn enter(&self, phase: Phase) {
+        match phase {
+            Phase::Starting => {}
+            Phase::Running => self.inner.been_ready.store(true, Ordering::Release),
+            Phase::ShuttingDown | Phase::Stopping | Phase::Stopped => {
+                self.inner.stopping_since.get_or_init(Instant::now);
+            }
+        }
         self.inner.phase.send_replace(phase);
     }
 
@@ -201,7 +227,7 @@ impl std::fmt::Debug for WeakRegistry {
     }
 }
 
-fn status(slot: &crate::registry::Slot) -> ComponentStatus {
+fn status(slot: &Slot) -> ComponentStatus {
     let state = slot.state.borrow().clone();
     ComponentStatus {
         name: slot.name.to_string(),
@@ -211,7 +237,19 @@ fn status(slot: &crate::registry::Slot) -> ComponentStatus {
             SlotState::Loaded(_) => "loaded",
             SlotState::Stopped => "stopped",
         },
-        health: state.component().map(|component| component.health()),
-        load_duration: *slot.load_duration.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+        health: state.component().map(|component| health(slot, &**component)),
+        load_duration: *slot.load_duration.lock().unwrap_or_else(PoisonError::into_inner),
     }
+}
+
+/// What the component says of itself. A panic says enough; it is logged once until the component answers again.
+fn health(slot: &Slot, component: &dyn Loaded) -> Health {
+    let health = catch_panic(|| component.health());
+    let panicked_before = slot.health_panicked.swap(health.is_err(), Ordering::Relaxed);
+    health.unwrap_or_else(|panic| {
+        if !panicked_before {
+            slot.span.in_scope(|| events::health_panicked(&slot.name, &panic));
+        }
+        Health::fatal("health panicked")
+    })
 }

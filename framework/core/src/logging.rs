@@ -47,8 +47,8 @@ impl Component for LoggingComponent {
             Some(name) => cx.task_processor(name)?,
             None => cx.default_task_processor().clone(),
         };
-        let colors =
-            if cx.surroundings().env_var("NO_COLOR").is_some() { Colors::Never } else { Colors::Auto };
+        let no_color = !matches!(cx.surroundings().env_var("NO_COLOR"), Ok(None));
+        let colors = if no_color { Colors::Never } else { Colors::Auto };
         let logging = cx.logging().clone();
         processor.spawn_blocking("open-loggers", move || logging.configure(&config, colors)).await??;
         Ok(Self {})

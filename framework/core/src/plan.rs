@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use mainspring_config::{HumanDuration, Problems, Section};
+use mainspring_config::{HumanDuration, Problems, Section, Violation};
 use mainspring_engine::TaskProcessorSpec;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::component::quoted_list;
 use crate::erased::Prepared;
+use crate::registry::Identity;
 use crate::{ComponentList, ConfigMode, ServiceOutline};
 
 /// The key, accepted in every section, that switches a component off.
@@ -22,7 +23,10 @@ const LOAD_ENABLED: &str = "load-enabled";
 #[non_exhaustive]
 pub struct ManagerConfig {
     /// The components, by name. A section may be empty.
-    pub components: BTreeMap<String, serde_json::Value>,
+    // Names only: sections may hold secrets, and `Debug` would show them.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    #[serde(deserialize_with = "names")]
+    pub components: BTreeSet<String>,
     /// The task processors, by name.
     pub task_processors: BTreeMap<String, TaskProcessorConfig>,
     /// The task processor that components load on, and that runs what names no other.
@@ -32,9 +36,14 @@ pub struct ManagerConfig {
     #[serde(default)]
     pub graceful_shutdown_interval: HumanDuration,
     /// Longest time that each step of one component's stop may take; what it has not finished by then is named
-    /// in the report. Duration; default `30s`.
+    /// in the report. Duration, longer than `0s`; default `30s`.
     #[serde(default = "ManagerConfig::default_component_stop_timeout")]
     pub component_stop_timeout: HumanDuration,
+    /// Longest time for all steps of the stop together, after `graceful_shutdown_interval`; what is left of them is
+    /// cut then and named in the report. Keep both together below the time after which the process is killed.
+    /// Duration, longer than `0s`; default `2m`.
+    #[serde(default = "ManagerConfig::default_shutdown_timeout")]
+    pub shutdown_timeout: HumanDuration,
     /// Longest time for all components to load. Duration, longer than `0s`; default `10m`.
     #[serde(default = "ManagerConfig::default_load_timeout")]
     pub load_timeout: HumanDuration,
@@ -62,6 +71,10 @@ impl ManagerConfig {
         Duration::from_secs(30).into()
     }
 
+    fn default_shutdown_timeout() -> HumanDuration {
+        Duration::from_secs(2 * 60).into()
+    }
+
     fn default_load_timeout() -> HumanDuration {
         Duration::from_secs(10 * 60).into()
     }
@@ -71,14 +84,21 @@ impl ManagerConfig {
     }
 }
 
+fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<String>, D::Error> {
+    let sections = BTreeMap::<String, serde::de::IgnoredAny>::deserialize(deserializer)?;
+    Ok(sections.into_keys().collect())
+}
+
 /// A service that is known to be configured right.
 pub(crate) struct Plan {
     pub(crate) manager: ManagerConfig,
-    pub(crate) components: Vec<(String, Prepared)>,
+    pub(crate) components: Vec<(Identity, Prepared)>,
     /// Names that have a section, be it an empty one.
     pub(crate) declared: BTreeSet<String>,
     /// Names whose section says `load-enabled: false`.
     pub(crate) disabled: BTreeSet<String>,
+    /// Path and place of each value that is a `#fallback`.
+    pub(crate) fallbacks: Vec<(String, Option<String>)>,
 }
 
 impl Plan {
@@ -100,18 +120,25 @@ impl Plan {
         };
         let manager_section = manager_section.with_path("");
         let manager = manager_section.read::<ManagerConfig>();
-        if let Ok(manager) = &manager {
-            check_manager(manager, &manager_section, &mut problems);
-        }
-        let sections = sections(&manager_section);
-        let disabled = disabled(&sections, &mut problems);
-        let outline = outline(list, &manager_section, &sections, &disabled);
-        let components = prepare(list, &manager_section, &sections, &outline, &disabled, &mut problems);
+        check_manager(&manager_section, &mut problems);
+        let (components, declared, disabled) = match sections(&manager_section) {
+            Some(sections) => {
+                let disabled = disabled(&sections, &mut problems);
+                let outline = outline(list, &manager_section, &sections, &disabled);
+                let components =
+                    prepare(list, &manager_section, &sections, &outline, &disabled, &mut problems);
+                (components, sections.into_keys().collect(), disabled)
+            }
+            // Said by the typed read; whatever one could say of the components would follow from it.
+            None => Default::default(),
+        };
         match manager {
             Ok(manager) => {
                 problems.into_result()?;
-                let declared = sections.into_keys().collect();
-                Ok(Self { manager, components, declared, disabled })
+                let fallbacks = root.fallbacks();
+                let fallbacks =
+                    fallbacks.iter().map(|section| (section.path().to_owned(), section.place())).collect();
+                Ok(Self { manager, components, declared, disabled, fallbacks })
             }
             Err(more) => {
                 problems.extend(more);
@@ -144,41 +171,42 @@ fn check_root_keys(root: &Section, problems: &mut Problems) {
     }
 }
 
-fn check_manager(manager: &ManagerConfig, section: &Section, problems: &mut Problems) {
-    let default = &manager.default_task_processor;
-    if !manager.task_processors.contains_key(default) {
-        let declared = quoted_list(manager.task_processors.keys());
-        problems.push(section.problem(
-            "default_task_processor",
-            format!("unknown task processor `{default}`; declared: {declared}"),
-        ));
-    }
-    for (key, duration) in
-        [("load_timeout", manager.load_timeout), ("load_report_interval", manager.load_report_interval)]
+/// Rules beyond the schema, each on what stands there, whatever else is wrong.
+fn check_manager(manager: &Section, problems: &mut Problems) {
+    let processors = manager.get("task_processors").filter(Section::is_map);
+    let names: BTreeSet<_> = processors.iter().flat_map(Section::entries).map(|(name, _)| name).collect();
+    let default = manager.get("default_task_processor");
+    if let (Some(default), true) = (default.as_ref().and_then(Section::as_str), processors.is_some())
+        && !names.contains(default)
     {
-        if duration.get().is_zero() {
-            problems.push(section.problem(key, "expected a duration longer than `0s`".to_owned()));
+        let message = format!("unknown task processor `{default}`; declared: {}", quoted_list(&names));
+        problems.push(manager.violation(Violation::new("default_task_processor", message)));
+    }
+    for key in ["component_stop_timeout", "shutdown_timeout", "load_timeout", "load_report_interval"] {
+        let duration = manager.get(key).and_then(|section| section.read::<HumanDuration>().ok());
+        if duration.is_some_and(|duration| duration.is_zero()) {
+            problems.push(manager.problem(key, "expected a duration longer than `0s`"));
         }
     }
-    for (name, config) in &manager.task_processors {
-        let is_shown_whole = |name: &&String| name.len() <= 15 && !name.contains(char::is_control);
-        if let Some(thread_name) = config.thread_name.as_ref().filter(|name| !is_shown_whole(name)) {
-            problems.push(section.problem(
-                &format!("task_processors.{name}.thread_name"),
-                format!("expected at most 15 printable characters, found `{}`", thread_name.escape_debug()),
-            ));
+    for (name, processor) in processors.iter().flat_map(Section::entries) {
+        let thread_name = processor.get("thread_name");
+        let is_shown_whole = |name: &&str| name.len() <= 15 && !name.contains(char::is_control);
+        if let Some(thread_name) =
+            thread_name.as_ref().and_then(Section::as_str).filter(|name| !is_shown_whole(name))
+        {
+            let found = thread_name.escape_debug();
+            let message = format!("expected at most 15 printable characters, found `{found}`");
+            let path = format!("task_processors.{name}.thread_name");
+            problems.push(manager.violation(Violation::new(path, message)));
         }
     }
 }
 
-/// The declared sections, each with the path that messages show.
-fn sections(manager: &Section) -> BTreeMap<String, Section> {
-    let components = manager.get("components");
-    components
-        .into_iter()
-        .flat_map(|components| components.entries())
-        .map(|(name, section)| (name.clone(), section.with_path(name)))
-        .collect()
+/// The declared sections, each with the path that messages show; `None` when there is no map of them.
+fn sections(manager: &Section) -> Option<BTreeMap<String, Section>> {
+    let components = manager.get("components").filter(Section::is_map)?;
+    let named = |(name, section): (String, Section)| (name.clone(), section.with_path(name));
+    Some(components.entries().into_iter().map(named).collect())
 }
 
 fn disabled(sections: &BTreeMap<String, Section>, problems: &mut Problems) -> BTreeSet<String> {
@@ -203,13 +231,14 @@ fn outline(
     sections: &BTreeMap<String, Section>,
     disabled: &BTreeSet<String>,
 ) -> ServiceOutline {
-    let task_processors = manager.get("task_processors").into_iter().flat_map(|section| section.entries());
+    let task_processors = manager.get("task_processors").filter(Section::is_map);
     let loaded = list.registrations.iter().filter(|(name, registration)| {
         !disabled.contains(*name)
             && (sections.contains_key(*name) || registration.config_mode() == ConfigMode::NotRequired)
     });
     ServiceOutline {
-        task_processors: task_processors.map(|(name, _)| name).collect(),
+        task_processors: task_processors
+            .map(|section| section.entries().into_iter().map(|(name, _)| name).collect()),
         components: loaded.map(|(name, _)| name.clone()).collect(),
     }
 }
@@ -221,9 +250,10 @@ fn prepare(
     outline: &ServiceOutline,
     disabled: &BTreeSet<String>,
     problems: &mut Problems,
-) -> Vec<(String, Prepared)> {
+) -> Vec<(Identity, Prepared)> {
     for (name, section) in sections {
-        if !list.registrations.contains_key(name) {
+        // One configuration may serve several binaries, with `load-enabled: false` for what only some of them know.
+        if !list.registrations.contains_key(name) && !disabled.contains(name) {
             let hint = match mainspring_config::nearest(name, list.names()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("registered: {}", quoted_list(list.registrations.keys())),
@@ -251,7 +281,10 @@ fn prepare(
             }
         };
         match registration.prepare(&section, outline) {
-            Ok(component) => prepared.push((name.clone(), component)),
+            Ok(component) => {
+                let (type_id, type_name) = (registration.type_id(), registration.type_name());
+                prepared.push((Identity { name: name.clone(), type_id, type_name }, component));
+            }
             Err(more) => problems.extend(more),
         }
     }

@@ -1,6 +1,8 @@
 //! The components of one running service: their states, the graph between them, and looking one up.
 
+use std::any::{TypeId, type_name};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tracing::{Span, info_span};
 use crate::erased::Loaded;
 use crate::error::LoadErrorKind;
 use crate::graph::Graph;
-use crate::{LoadError, ServiceHandle};
+use crate::{Component, LoadError, ServiceHandle};
 
 /// What all contexts of one service share.
 pub(crate) struct Registry {
@@ -44,6 +46,10 @@ pub(crate) struct Slot {
     /// The tasks it spawned through its context.
     pub(crate) tasks: TaskScope,
     pub(crate) load_duration: Mutex<Option<Duration>>,
+    /// Its last [`Component::health`](crate::Component::health) panicked.
+    pub(crate) health_panicked: AtomicBool,
+    type_id: TypeId,
+    type_name: &'static str,
 }
 
 /// Where a component is in its life.
@@ -64,9 +70,16 @@ impl SlotState {
     }
 }
 
+/// What is known of a component before it loads.
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) type_id: TypeId,
+    pub(crate) type_name: &'static str,
+}
+
 /// The parts of a registry that come from outside.
 pub(crate) struct Parts {
-    pub(crate) names: Vec<String>,
+    pub(crate) components: Vec<Identity>,
     pub(crate) declared: BTreeSet<String>,
     pub(crate) disabled: BTreeSet<String>,
     pub(crate) processors: TaskProcessors,
@@ -80,10 +93,11 @@ pub(crate) struct Parts {
 
 impl Registry {
     pub(crate) fn new(parts: Parts) -> Self {
-        let index = parts.names.iter().enumerate().map(|(idx, name)| (name.clone(), idx)).collect();
+        let names = parts.components.iter().map(|component| component.name.clone());
+        let index = names.enumerate().map(|(idx, name)| (name, idx)).collect();
         Self {
-            graph: Mutex::new(Graph::new(parts.names.len())),
-            slots: parts.names.iter().map(|name| Slot::new(name)).collect(),
+            graph: Mutex::new(Graph::new(parts.components.len())),
+            slots: parts.components.into_iter().map(Slot::new).collect(),
             cancelled: CancellationToken::new(),
             processors: parts.processors,
             default_processor: parts.default_processor,
@@ -100,11 +114,12 @@ impl Registry {
     }
 
     /// The component called `name`, once it is loaded; records that `requester` depends on it.
-    pub(crate) async fn find(&self, requester: usize, name: &str) -> Result<Arc<dyn Loaded>, LoadError> {
+    pub(crate) async fn find<T: Component>(&self, requester: usize, name: &str) -> Result<Arc<T>, LoadError> {
         if !matches!(*self.slots[requester].state.borrow(), SlotState::Loading) {
             return Err(LoadError::new(LoadErrorKind::NotLoading { name: name.to_owned() }));
         }
         let requested = self.index.get(name).copied().ok_or_else(|| self.not_registered(name))?;
+        self.check_type::<T>(requested)?;
         self.graph().add(requester, requested).map_err(|cycle| {
             let chain = cycle.into_iter().map(|idx| self.slots[idx].name.to_string()).collect();
             LoadError::new(LoadErrorKind::Cycle { chain })
@@ -119,7 +134,23 @@ impl Registry {
             }
             () = self.cancelled.cancelled() => None,
         };
-        loaded.ok_or_else(|| LoadError::new(LoadErrorKind::Cancelled))
+        let loaded = loaded.ok_or_else(|| LoadError::new(LoadErrorKind::Cancelled))?;
+        Ok(loaded.into_any().downcast().expect("its type was checked before the wait"))
+    }
+
+    fn check_type<T: Component>(&self, requested: usize) -> Result<(), LoadError> {
+        let slot = &self.slots[requested];
+        let expected = TypeId::of::<T>();
+        if slot.type_id == expected {
+            return Ok(());
+        }
+        let of_type = self.slots.iter().filter(|slot| slot.type_id == expected);
+        Err(LoadError::new(LoadErrorKind::WrongType {
+            name: slot.name.to_string(),
+            expected: type_name::<T>(),
+            actual: slot.type_name,
+            of_expected_type: of_type.map(|slot| slot.name.to_string()).collect(),
+        }))
     }
 
     /// Whether a lookup of `name` can succeed.
@@ -173,13 +204,16 @@ impl Registry {
 }
 
 impl Slot {
-    fn new(name: &str) -> Self {
+    fn new(component: Identity) -> Self {
         Self {
-            name: name.into(),
-            span: info_span!("component", component = name),
+            span: info_span!("component", component = component.name),
+            name: component.name.into(),
             state: watch::Sender::new(SlotState::Loading),
             tasks: TaskScope::new(),
             load_duration: Mutex::default(),
+            health_panicked: AtomicBool::new(false),
+            type_id: component.type_id,
+            type_name: component.type_name,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainspring_config::{FakeSurroundings, Problems, Section, Surroundings};
-use mainspring_engine::{Engine, TaskProcessorsCollector, TaskScope};
+use mainspring_engine::{Engine, TaskProcessorsCollector};
 use mainspring_logging::Logging;
 use mainspring_metrics::Registry as Metrics;
 use tracing::dispatcher;
@@ -12,7 +12,7 @@ use tracing::dispatcher;
 use crate::lifecycle::Lifecycle;
 use crate::plan::Plan;
 use crate::registry::{Parts, Registry};
-use crate::{ComponentList, Phase, ServiceError, ServiceHandle};
+use crate::{ComponentList, Phase, ServiceError, ServiceErrorKind, ServiceHandle, events};
 
 /// How long runtimes get to join their threads once every component has stopped.
 const ENGINE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ pub struct StopReport {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Service {
-    plan: Plan,
+    pub(crate) plan: Plan,
     options: ServiceOptions,
     handle: ServiceHandle,
 }
@@ -109,30 +109,44 @@ impl Service {
 
     fn run_logged(self) -> Result<StopReport, ServiceError> {
         let Self { mut plan, options, handle } = self;
-        let engine = Engine::start(plan.task_processors(), &handle.logging().dispatch())?;
+        let _ends_stopped = EndsStopped(handle.clone());
+        for (path, place) in &plan.fallbacks {
+            events::fallback_used(path, place.as_deref());
+        }
+        let engine =
+            Engine::start(plan.task_processors(), &handle.logging().dispatch()).map_err(|error| {
+                let kind = ServiceErrorKind::from(error);
+                events::start_failed(None, &kind);
+                ServiceError::from(kind)
+            })?;
         let outcome = Self::drive(&engine, &mut plan, options, &handle);
-        let unfinished = engine.shutdown(ENGINE_SHUTDOWN_TIMEOUT);
-        handle.enter(Phase::Stopped);
-        let mut report = outcome?;
-        for processor in unfinished {
+        let still_ran = engine.shutdown(ENGINE_SHUTDOWN_TIMEOUT).into_iter().map(|processor| {
             let tasks: Vec<_> =
                 processor.tasks.iter().map(|(name, count)| format!("{name} x{count}")).collect();
-            report.unfinished.push(format!("`{}` still ran {}", processor.task_processor, tasks.join(", ")));
+            format!("`{}` still ran {}", processor.task_processor, tasks.join(", "))
+        });
+        match outcome {
+            Ok(mut unfinished) => {
+                unfinished.extend(still_ran);
+                Ok(StopReport { reason: handle.stop_reason().to_owned(), unfinished })
+            }
+            Err(error) => Err(error.with_unfinished(still_ran)),
         }
-        Ok(report)
     }
 
+    /// Everything between the start of the engine and its end; what did not finish.
     fn drive(
         engine: &Engine,
         plan: &mut Plan,
         options: ServiceOptions,
         handle: &ServiceHandle,
-    ) -> Result<StopReport, ServiceError> {
+    ) -> Result<Vec<String>, ServiceError> {
         let default = plan.manager.default_task_processor.clone();
-        let (names, prepared): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.components).into_iter().unzip();
+        let (components, prepared): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut plan.components).into_iter().unzip();
         let processors = engine.processors();
         let registry = Arc::new(Registry::new(Parts {
-            names,
+            components,
             declared: std::mem::take(&mut plan.declared),
             disabled: std::mem::take(&mut plan.disabled),
             default_processor: processors
@@ -150,11 +164,19 @@ impl Service {
         let _engine_metrics = handle.metrics().register(Arc::new(TaskProcessorsCollector::new(processors)));
         let _service_metrics =
             handle.metrics().register(Arc::new(crate::statistics::ServiceCollector::new(handle.clone())));
-        let lifecycle = Lifecycle { registry, config: plan.manager.clone(), steps: TaskScope::new() };
-        let unfinished = engine
+        let lifecycle = Lifecycle::new(registry, plan.manager.clone());
+        engine
             .block_on(&default, lifecycle.run(prepared))
-            .expect("the default task processor is declared: checked in `Plan::check`")?;
-        Ok(StopReport { reason: handle.stop_reason().to_owned(), unfinished })
+            .expect("the default task processor is declared: checked in `Plan::check`")
+    }
+}
+
+/// Whoever waits for the end of a service learns of it, whichever way it came.
+struct EndsStopped(ServiceHandle);
+
+impl Drop for EndsStopped {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Stopped);
     }
 }
 

@@ -16,6 +16,10 @@ static SERVICE_READY: Family =
 static SERVICE_PHASE: Family = Family::state_set("service_phase", "Where the service is in its life.");
 static SERVICE_START: Family =
     Family::gauge("service_start_timestamp_seconds", "When the service began to start, as a Unix time.");
+static SERVICE_SHUTDOWN: Family = Family::gauge(
+    "service_shutdown_duration_seconds",
+    "How long the stop of the service has taken so far; 0 before it.",
+);
 
 static LOGGER_MESSAGES: Family =
     Family::counter("logger_messages", "Log records, those dropped included, by logger and level.");
@@ -71,6 +75,7 @@ impl Collector for ServiceCollector {
         snapshot.gauge(&SERVICE_READY, &[], f64::from(u8::from(self.service.is_ready())));
         snapshot.state_set(&SERVICE_PHASE, &[], &PHASES.map(|name| (name, name == phase)));
         snapshot.gauge(&SERVICE_START, &[], started.as_secs_f64());
+        snapshot.gauge(&SERVICE_SHUTDOWN, &[], self.service.stopping_for().as_secs_f64());
         for stats in self.service.logging().stats() {
             collect_logger(snapshot, &stats);
         }

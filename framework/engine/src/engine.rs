@@ -160,7 +160,7 @@ fn runtime(spec: &TaskProcessorSpec, dispatch: &Dispatch) -> io::Result<Runtime>
     };
     // tokio panics when the system refuses a thread.
     let built = std::panic::catch_unwind(AssertUnwindSafe(build));
-    built.unwrap_or_else(|payload| Err(io::Error::other(panics::take(&*payload).0)))
+    built.unwrap_or_else(|payload| Err(io::Error::other(panics::message(&*payload))))
 }
 
 fn default_thread_name(processor: &str) -> String {

@@ -15,11 +15,13 @@ mod task;
 mod engine;
 mod panics;
 mod stats;
+mod supervised;
 
 #[cfg(test)]
 mod tests;
 
 pub use engine::{Engine, EngineError, TaskProcessorSpec, TaskProcessors, Unfinished};
+pub use panics::{Panic, catch_panic};
 pub use processor::TaskProcessor;
 pub use scope::TaskScope;
 pub use stats::{TaskCounts, TaskProcessorsCollector};

@@ -1,19 +1,19 @@
-//! The handle through which everything is spawned, and the supervision of what was.
+//! The handle through which everything is spawned.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, Span, error};
+use tracing::instrument::Instrumented;
+use tracing::{Instrument, Span};
 
 use crate::stats::{TaskCounts, TaskStats};
-use crate::{Task, TaskError, TaskProcessorSpec, panics};
+use crate::supervised::{Supervised, TaskRecord};
+use crate::{Task, TaskError, TaskProcessorSpec};
 
 /// A named runtime, as a cheap handle.
 ///
@@ -36,8 +36,11 @@ struct Inner {
     spec: TaskProcessorSpec,
     handle: Handle,
     stats: TaskStats,
-    live: Mutex<BTreeMap<(Ending, Cow<'static, str>), usize>>,
+    live: Mutex<LiveTasks>,
 }
+
+/// How many there are of each name.
+pub(crate) type LiveTasks = BTreeMap<(Ending, Cow<'static, str>), usize>;
 
 /// How a task can be made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,8 +70,8 @@ impl TaskProcessor {
 
     /// Runs `future` here under `task_name`, in the caller's current tracing span.
     ///
-    /// A panic is caught, logged once with its location and counted; the handle then yields
-    /// [`TaskError::Panicked`].
+    /// A panic, also one while the task is cancelled, is caught, logged once with its location and counted; the handle
+    /// then yields [`TaskError::Panicked`].
     pub fn spawn<F>(&self, task_name: impl Into<Cow<'static, str>>, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
@@ -84,13 +87,7 @@ impl TaskProcessor {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let supervised = self.begin(Ending::Blocking, task_name.into());
-        let span = Span::current();
-        let call = move || {
-            supervised.started();
-            let outcome = span.in_scope(|| std::panic::catch_unwind(AssertUnwindSafe(|| Ok(call()))));
-            supervised.ended(outcome)
-        };
+        let call = self.supervise_call(task_name.into(), || Ok(call()));
         Task { join: self.inner.handle.spawn_blocking(call) }
     }
 
@@ -111,9 +108,13 @@ impl TaskProcessor {
 
     /// Its live tasks by name, with how many there are of each.
     pub(crate) fn live(&self, ending: Ending) -> Vec<(String, usize)> {
-        let live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = self.live_tasks();
         let chosen = live.iter().filter(|((of, _), _)| *of == ending);
         chosen.map(|((_, name), count)| (name.to_string(), *count)).collect()
+    }
+
+    pub(crate) fn live_tasks(&self) -> MutexGuard<'_, LiveTasks> {
+        self.inner.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `future` until `ending` fires. `tasks` lets go of it only after it is counted.
@@ -133,84 +134,53 @@ impl TaskProcessor {
         Task { join: self.inner.handle.spawn(tasks.track_future(supervised)) }
     }
 
-    fn supervise<F, T>(
+    /// Runs `call` unless `ending` has fired before it begins. `tasks` lets go of it only after it is counted.
+    pub(crate) fn spawn_blocking_in<F, T>(
         &self,
+        tasks: &TaskTracker,
         task_name: Cow<'static, str>,
-        future: F,
-    ) -> impl Future<Output = Result<T, TaskError>> + Send + 'static + use<F, T>
+        ending: CancellationToken,
+        call: F,
+    ) -> Task<T>
     where
-        F: Future<Output = Result<T, TaskError>> + Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let supervised = self.begin(Ending::Cancellable, task_name);
-        let future = async move {
-            supervised.started();
-            let outcome = AssertUnwindSafe(future).catch_unwind().await;
-            supervised.ended(outcome)
+        let unless_ending =
+            move || if ending.is_cancelled() { Err(TaskError::Cancelled) } else { Ok(call()) };
+        let call = self.supervise_call(task_name, unless_ending);
+        let token = tasks.token();
+        let tracked = move || {
+            let _tracked = token;
+            call()
         };
-        future.instrument(Span::current())
+        Task { join: self.inner.handle.spawn_blocking(tracked) }
     }
 
-    fn begin(&self, ending: Ending, task_name: Cow<'static, str>) -> Supervised {
-        self.inner.stats.created.inc();
-        let key = (ending, task_name);
-        let mut live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
-        *live.entry(key.clone()).or_default() += 1;
-        drop(live);
-        Supervised { processor: self.clone(), key, spawned: Instant::now(), ended: false }
-    }
-}
-
-/// Follows one task from spawning to its end, whichever way it ends.
-struct Supervised {
-    processor: TaskProcessor,
-    key: (Ending, Cow<'static, str>),
-    spawned: Instant,
-    ended: bool,
-}
-
-impl Supervised {
-    fn started(&self) {
-        self.processor.stats().queue_wait.observe(self.spawned.elapsed().as_secs_f64());
+    fn supervise<F, T>(&self, task_name: Cow<'static, str>, future: F) -> Instrumented<Supervised<F>>
+    where
+        F: Future<Output = Result<T, TaskError>>,
+    {
+        let record = TaskRecord::begin(self, Ending::Cancellable, task_name);
+        Supervised::new(record, future).instrument(Span::current())
     }
 
-    fn ended<T>(mut self, outcome: std::thread::Result<Result<T, TaskError>>) -> Result<T, TaskError> {
-        let stats = self.processor.stats();
-        match outcome {
-            Ok(Ok(value)) => {
-                self.ended = true;
-                stats.finished.inc();
-                Ok(value)
-            }
-            Ok(Err(cancelled)) => Err(cancelled),
-            Err(payload) => {
-                self.ended = true;
-                stats.panicked.inc();
-                let (message, location) = panics::take(payload.as_ref());
-                error!(
-                    task = %self.key.1,
-                    task_processor = self.processor.name(),
-                    location,
-                    panic = message,
-                    "Task panicked"
-                );
-                Err(TaskError::Panicked { message })
-            }
-        }
-    }
-}
-
-impl Drop for Supervised {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.processor.stats().cancelled.inc();
-        }
-        let mut live = self.processor.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = live.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                live.remove(&self.key);
-            }
+    fn supervise_call<F, T>(
+        &self,
+        task_name: Cow<'static, str>,
+        call: F,
+    ) -> impl FnOnce() -> Result<T, TaskError> + use<F, T>
+    where
+        F: FnOnce() -> Result<T, TaskError>,
+    {
+        let record = TaskRecord::begin(self, Ending::Blocking, task_name);
+        let span = Span::current();
+        move || {
+            span.in_scope(|| {
+                record.started();
+                let outcome = record.run(call);
+                record.ended(outcome)
+            })
         }
     }
 }

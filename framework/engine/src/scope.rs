@@ -37,10 +37,32 @@ impl TaskScope {
         processor.spawn_in(&self.tasks, task_name.into(), self.ending.clone(), future)
     }
 
-    /// Fires when the tasks have to end.
+    /// Runs `call`, which may block, as a task of this scope; otherwise as [`TaskProcessor::spawn_blocking`].
+    ///
+    /// Nothing can end a call from outside: [`TaskScope::end`] waits for it, and a long one should look at
+    /// [`TaskScope::ending`] now and then. One that has not begun when the scope ends does not begin.
+    pub fn spawn_blocking_on<F, T>(
+        &self,
+        processor: &TaskProcessor,
+        task_name: impl Into<Cow<'static, str>>,
+        call: F,
+    ) -> Task<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        processor.spawn_blocking_in(&self.tasks, task_name.into(), self.ending.clone(), call)
+    }
+
+    /// Fires when the tasks have to end. Cancelling it ends none of them.
     #[must_use]
     pub fn ending(&self) -> CancellationToken {
-        self.ending.clone()
+        self.ending.child_token()
+    }
+
+    /// Tells all tasks to end, without waiting for them.
+    pub fn cancel(&self) {
+        self.ending.cancel();
     }
 
     /// Cancels all tasks and waits until they are gone, counted and all.

@@ -1,6 +1,8 @@
 //! The figures of task processors.
 
-use mainspring_metrics::{Collector, Counter, DURATION_BOUNDS, Family, Histogram, Snapshot, UserverView};
+use mainspring_metrics::{
+    Collector, Counter, DURATION_BOUNDS, Family, Gauge, Histogram, Snapshot, UserverView,
+};
 
 use crate::{TaskProcessor, TaskProcessors};
 
@@ -16,10 +18,18 @@ static QUEUE_WAIT: Family = Family::histogram(
     DURATION_BOUNDS,
     "Time from spawning a task to its first run.",
 );
+static POLL_DURATION: Family = Family::histogram(
+    "engine_task_processor_poll_duration_seconds",
+    POLL_BOUNDS,
+    "Time a task ran until it next gave its thread back; long ones hold up the others.",
+);
 static BUSY: Family = Family::counter(
     "engine_task_processor_busy_seconds",
     "Time that the worker threads spent running tasks.",
 );
+
+/// Polls take microseconds; from a millisecond on they are worth a look.
+const POLL_BOUNDS: &[f64] = &[0.000_01, 0.000_1, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// What became of the tasks of one task processor so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +59,10 @@ pub(crate) struct TaskStats {
     pub(crate) finished: Counter,
     pub(crate) cancelled: Counter,
     pub(crate) panicked: Counter,
+    /// Running right now, on a worker or on a thread for blocking calls.
+    pub(crate) running: Gauge,
     pub(crate) queue_wait: Histogram,
+    pub(crate) poll_duration: Histogram,
 }
 
 impl Default for TaskStats {
@@ -59,7 +72,9 @@ impl Default for TaskStats {
             finished: Counter::default(),
             cancelled: Counter::default(),
             panicked: Counter::default(),
+            running: Gauge::default(),
             queue_wait: Histogram::new(&QUEUE_WAIT),
+            poll_duration: Histogram::new(&POLL_DURATION),
         }
     }
 }
@@ -96,6 +111,7 @@ impl Collector for TaskProcessorsCollector {
             let own = [("task_processor", name)];
             snapshot.gauge(&WORKER_THREADS, &own, float(processor.worker_threads() as u64));
             snapshot.gauge(&TASKS, &of("state", "alive"), float(counts.alive()));
+            snapshot.gauge(&TASKS, &of("state", "running"), float(running(processor)));
             snapshot.gauge(&TASKS, &of("state", "queued"), float(queued(processor)));
             for (event, count) in [
                 ("created", counts.created),
@@ -106,6 +122,7 @@ impl Collector for TaskProcessorsCollector {
                 snapshot.counter(&TASKS_TOTAL, &of("event", event), count);
             }
             snapshot.histogram(&QUEUE_WAIT, &own, &processor.stats().queue_wait);
+            snapshot.histogram(&POLL_DURATION, &own, &processor.stats().poll_duration);
             snapshot.counter_f64(&BUSY, &own, busy_seconds(processor));
         }
     }
@@ -119,6 +136,7 @@ impl Collector for TaskProcessorsCollector {
             view.rate(&format!("{prefix}.tasks.finished"), &labels, counts.finished);
             view.rate(&format!("{prefix}.tasks.cancelled"), &labels, counts.cancelled);
             view.gauge(&format!("{prefix}.tasks.alive"), &labels, float(counts.alive()));
+            view.gauge(&format!("{prefix}.tasks.running"), &labels, float(running(processor)));
             view.gauge(&format!("{prefix}.tasks.queued"), &labels, float(queued(processor)));
             view.gauge(
                 &format!("{prefix}.worker-threads"),
@@ -127,6 +145,10 @@ impl Collector for TaskProcessorsCollector {
             );
         }
     }
+}
+
+fn running(processor: &TaskProcessor) -> u64 {
+    u64::try_from(processor.stats().running.get()).unwrap_or_default()
 }
 
 fn queued(processor: &TaskProcessor) -> u64 {

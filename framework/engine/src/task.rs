@@ -3,13 +3,15 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::panics;
 
 /// Why a task has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
-    /// The task panicked; the panic has been logged and counted where it happened.
+    /// The task panicked, be it while it was cancelled; the panic has been logged and counted where it happened.
     #[error("task panicked: {message}")]
     Panicked {
         /// The panic's message.
@@ -77,7 +79,15 @@ impl<T> Future for Task<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // The supervisor catches panics of the task, so a join error can only be a cancellation.
-        Poll::Ready(ready!(Pin::new(&mut self.join).poll(cx)).unwrap_or(Err(TaskError::Cancelled)))
+        let joined = ready!(Pin::new(&mut self.join).poll(cx));
+        Poll::Ready(joined.unwrap_or_else(|error| Err(unsupervised(error))))
+    }
+}
+
+/// Why the runtime gave up a task: cancelled, or with the panic of its `Drop` that the supervisor has reported.
+fn unsupervised(error: JoinError) -> TaskError {
+    match error.try_into_panic() {
+        Ok(payload) => TaskError::Panicked { message: panics::message(payload.as_ref()) },
+        Err(_cancelled) => TaskError::Cancelled,
     }
 }

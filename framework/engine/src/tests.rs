@@ -74,6 +74,52 @@ fn a_panic_is_caught_counted_and_logged_once_with_its_place() {
 }
 
 #[test]
+fn a_panic_while_a_task_is_dropped_is_counted_and_logged_too() {
+    struct Careless;
+    impl Drop for Careless {
+        fn drop(&mut self) {
+            panic!("lost it on the way out");
+        }
+    }
+    let panicked = TaskError::Panicked { message: "lost it on the way out".to_owned() };
+    for cancelled in [false, true] {
+        let log = Log::default();
+        let engine = Engine::start([TaskProcessorSpec::new(MAIN, 1)], &log.dispatch()).unwrap();
+        let main = engine.processors().get(MAIN).cloned().unwrap();
+        let careless = Careless;
+        let task = main.spawn("careless", async move {
+            let _careless = &careless;
+            if cancelled {
+                std::future::pending::<()>().await;
+            }
+        });
+        if cancelled {
+            task.cancel();
+        }
+        assert_eq!(block_on(&engine, task), Err(panicked.clone()));
+        assert_eq!((main.counts().panicked, main.counts().cancelled, main.counts().alive()), (1, 0, 0));
+        assert_eq!(engine.shutdown(LIMIT), []);
+        let log = log.text();
+        assert_eq!(log.matches("Task panicked").count(), 1, "{log}");
+        assert!(log.contains("location=\"framework/engine/src/tests.rs:"), "{log}");
+    }
+}
+
+#[test]
+fn a_panic_that_the_task_itself_catches_is_logged_with_its_place() {
+    let log = Log::default();
+    let engine = Engine::start([TaskProcessorSpec::new(MAIN, 1)], &log.dispatch()).unwrap();
+    let main = engine.processors().get(MAIN).cloned().unwrap();
+    let task = main.spawn("careful", async { std::panic::catch_unwind(|| panic!("caught")).is_err() });
+    assert_eq!(block_on(&engine, task), Ok(true));
+    assert_eq!((main.counts().panicked, main.counts().finished), (0, 1));
+    assert_eq!(engine.shutdown(LIMIT), []);
+    let log = log.text();
+    assert!(log.contains("Panic was caught inside a task task=careful"), "{log}");
+    assert!(log.contains("location=\"framework/engine/src/tests.rs:"), "{log}");
+}
+
+#[test]
 fn a_cancelled_task_is_counted_as_cancelled() {
     let (engine, main) = engine();
     let endless = main.spawn("endless", std::future::pending::<()>());
@@ -113,6 +159,43 @@ fn the_end_of_a_scope_is_the_end_of_its_tasks_counted_and_all() {
 }
 
 #[test]
+fn the_end_of_a_scope_waits_for_its_blocking_calls_and_begins_no_more() {
+    let (engine, main) = engine();
+    let scope = TaskScope::new();
+    let ending = scope.ending();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let call = scope.spawn_blocking_on(&main, "call", move || {
+        begun.send(()).unwrap();
+        while !ending.is_cancelled() {
+            std::thread::yield_now();
+        }
+        "told to end"
+    });
+    has_begun.recv_timeout(LIMIT).unwrap();
+    engine.block_on(MAIN, scope.end()).unwrap();
+    assert_eq!(main.counts().alive(), 0);
+    assert_eq!(block_on(&engine, call), Ok("told to end"));
+    let late = scope.spawn_blocking_on(&main, "late", || "began all the same");
+    assert_eq!(block_on(&engine, late), Err(TaskError::Cancelled));
+    assert_eq!(main.counts().cancelled, 1);
+    assert_eq!(engine.shutdown(LIMIT), []);
+}
+
+#[test]
+fn whoever_watches_the_end_of_a_scope_cannot_bring_it_about() {
+    let (engine, main) = engine();
+    let scope = TaskScope::new();
+    let task = scope.spawn_on(&main, "short", async {});
+    scope.ending().cancel();
+    assert_eq!(block_on(&engine, task), Ok(()));
+    let ending = scope.ending();
+    assert!(!ending.is_cancelled());
+    scope.cancel();
+    assert!(ending.is_cancelled());
+    assert_eq!(engine.shutdown(LIMIT), []);
+}
+
+#[test]
 fn shutdown_names_what_still_ran() {
     let (engine, main) = engine();
     drop(main.spawn("endless", std::future::pending::<()>()));
@@ -148,12 +231,15 @@ fn metrics_tell_the_counts_of_each_processor() {
     let registry = Registry::default();
     let _registration = registry.register(Arc::new(TaskProcessorsCollector::new(engine.processors())));
     assert_eq!(block_on(&engine, main.spawn("sum", async { 1 + 1 })), Ok(2));
-    let text = prometheus_text(&registry.snapshot());
+    let scrape = main.spawn("scrape", async move { prometheus_text(&registry.snapshot()) });
+    let text = block_on(&engine, scrape).unwrap();
     for line in [
         "engine_task_processor_worker_threads{task_processor=\"main-task-processor\"} 2",
         "engine_task_processor_task_events_total{event=\"finished\",task_processor=\"main-task-processor\"} 1",
         "engine_task_processor_task_events_total{event=\"panicked\",task_processor=\"main-task-processor\"} 0",
-        "engine_task_processor_queue_wait_seconds_count{task_processor=\"main-task-processor\"} 1",
+        "engine_task_processor_queue_wait_seconds_count{task_processor=\"main-task-processor\"} 2",
+        "engine_task_processor_poll_duration_seconds_count{task_processor=\"main-task-processor\"} 1",
+        "engine_task_processor_tasks{state=\"running\",task_processor=\"main-task-processor\"} 1",
     ] {
         assert!(text.contains(line), "no `{line}` in:\n{text}");
     }

@@ -1,10 +1,16 @@
 //! The command line of every service.
 
-use clap::Parser;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+/// What stands beside the name of the binary.
+const FRAMEWORK: &str = concat!("(mainspring ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Arguments of a service binary.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
-#[command(about = "A Mainspring service", long_about = None, version, after_help = "\
+#[command(long_about = None, version = FRAMEWORK, after_help = "\
 Exit codes: 0 stopped as told, 1 could not start, 2 wrong command line, 3 wrong configuration,\n\
             4 something did not finish its stop in time, 5 ended at once by a second signal.\n\
 Signals:    SIGTERM, SIGINT, SIGQUIT stop the service; a second one ends it at once. SIGUSR1 reopens log files.")]
@@ -28,4 +34,15 @@ pub(crate) struct Arguments {
     /// Print the JSON Schema of this binary's configuration and exit
     #[arg(long)]
     pub(crate) print_config_schema: bool,
+}
+
+impl Arguments {
+    /// Reads the arguments of a process; the first is the binary, which help and version are about.
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments: Vec<_> = arguments.into_iter().collect();
+        let binary = arguments.first().and_then(|path| Path::new(path).file_name());
+        let program = binary.map_or_else(|| "service".to_owned(), |name| name.to_string_lossy().into_owned());
+        let command = Self::command().about(format!("{program} {FRAMEWORK}")).display_name(program);
+        Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
 }

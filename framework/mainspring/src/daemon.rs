@@ -5,12 +5,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
 use mainspring_config::{Problems, Source, Surroundings, VarsOptions};
 use mainspring_core::{ComponentList, Service, ServiceError, ServiceOptions, StopReport};
 
 use crate::arguments::Arguments;
-use crate::{Exit, OsSurroundings, signals};
+use crate::{Exit, OsSurroundings, last_words, signals};
 
 /// Runs a service made of `components` until a signal stops it; the whole of a service's `main`.
 ///
@@ -26,7 +25,7 @@ use crate::{Exit, OsSurroundings, signals};
 /// ```
 #[must_use = "return it from `main`"]
 pub fn daemon_main(components: ComponentList) -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(asked_or_wrong) => {
             let exit = if asked_or_wrong.use_stderr() { Exit::Usage } else { Exit::Ok };
@@ -34,7 +33,25 @@ pub fn daemon_main(components: ComponentList) -> ExitCode {
             return exit.into();
         }
     };
-    run(&components, &arguments, &mut io::stdout(), &mut io::stderr()).into()
+    let ending = run(&components, &arguments, &mut io::stdout(), &mut io::stderr());
+    if let Some(words) = ending.last_words {
+        last_words::say(words, || {});
+    }
+    ending.exit.into()
+}
+
+/// How the process ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) exit: Exit,
+    /// What is left to say on standard error when the service has run.
+    pub(crate) last_words: Option<String>,
+}
+
+impl From<Exit> for Ending {
+    fn from(exit: Exit) -> Self {
+        Self { exit, last_words: None }
+    }
 }
 
 /// The process without its globals.
@@ -43,10 +60,10 @@ pub(crate) fn run(
     arguments: &Arguments,
     stdout: &mut impl Write,
     stderr: &mut impl Write,
-) -> Exit {
+) -> Ending {
     if arguments.print_config_schema {
         say(stdout, format_args!("{:#}", components.service_schema()));
-        return Exit::Ok;
+        return Exit::Ok.into();
     }
     let service = match check(components, arguments) {
         Ok(service) => service,
@@ -57,18 +74,18 @@ pub(crate) fn run(
                 stderr,
                 format_args!("{problems}\nerror: the configuration has {count} {noun}; nothing was started"),
             );
-            return Exit::Config;
+            return Exit::Config.into();
         }
     };
     if arguments.check_config {
         say(stdout, format_args!("{}: the configuration is right", arguments.config));
-        return Exit::Ok;
+        return Exit::Ok.into();
     }
     if let Err(error) = signals::follow(service.handle()) {
         say(stderr, format_args!("error: cannot follow signals: {error}"));
-        return Exit::StartFailed;
+        return Exit::StartFailed.into();
     }
-    conclude(service.run(), stderr)
+    conclude(service.run())
 }
 
 fn check(components: &ComponentList, arguments: &Arguments) -> Result<Service, Problems> {
@@ -95,17 +112,16 @@ fn check(components: &ComponentList, arguments: &Arguments) -> Result<Service, P
     }
 }
 
-fn conclude(outcome: Result<StopReport, ServiceError>, stderr: &mut impl Write) -> Exit {
+pub(crate) fn conclude(outcome: Result<StopReport, ServiceError>) -> Ending {
     match outcome {
-        Ok(report) if report.unfinished.is_empty() => Exit::Ok,
+        Ok(report) if report.unfinished.is_empty() => Exit::Ok.into(),
         Ok(report) => {
-            let unfinished = report.unfinished.join("; ");
-            say(stderr, format_args!("error: stopped ({}), but {unfinished}", report.reason));
-            Exit::StopUnfinished
+            let words = format!("error: stopped ({}), but {}", report.reason, report.unfinished.join("; "));
+            Ending { exit: Exit::StopUnfinished, last_words: Some(words) }
         }
         Err(error) => {
-            say(stderr, format_args!("error: {}", chain(&error)));
-            Exit::StartFailed
+            let words = format!("error: {}", chain(&error));
+            Ending { exit: Exit::StartFailed, last_words: Some(words) }
         }
     }
 }

@@ -1,27 +1,25 @@
 //! What signals do to a service. They have a thread of their own, so that they work when every task processor is
 //! stuck; it sleeps until a signal comes.
 
-use std::io::{self, Write};
-use std::time::Duration;
+use std::io;
+use std::sync::mpsc::{self, SyncSender};
 
-use mainspring_core::{Phase, ServiceHandle};
+use mainspring_core::ServiceHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::Exit;
+use crate::{Exit, last_words};
 
-/// Time for log writers before a forced exit.
-const LAST_FLUSH: Duration = Duration::from_millis(200);
-
-/// Follows signals until the service has stopped.
+/// Follows signals until the process ends.
 ///
 /// # Errors
 /// When the system refuses a thread or a signal handler.
 pub(crate) fn follow(service: ServiceHandle) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = runtime.block_on(async { Signals::new() })?;
+    let reopen = reopening(service.clone())?;
     std::thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(move || runtime.block_on(signals.serve(&service)))
+        .spawn(move || runtime.block_on(signals.serve(&service, &reopen)))
         .map(drop)
 }
 
@@ -43,7 +41,7 @@ impl Signals {
         })
     }
 
-    async fn serve(mut self, service: &ServiceHandle) {
+    async fn serve(mut self, service: &ServiceHandle, reopen: &SyncSender<()>) {
         let mut stopping = false;
         loop {
             let name = tokio::select! {
@@ -51,10 +49,10 @@ impl Signals {
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.quit.recv() => "SIGQUIT",
                 _ = self.reopen.recv() => {
-                    reopen_logs(service);
+                    // Refused when one waits already: it will do for this signal too.
+                    let _coalesced = reopen.try_send(()).is_err();
                     continue;
                 }
-                _ = service.reached(Phase::Stopped) => return,
             };
             if stopping {
                 exit_at_once(service, name);
@@ -63,6 +61,15 @@ impl Signals {
             service.stop(name);
         }
     }
+}
+
+/// Reopens log files when told to, on a thread of its own: to open a FIFO, or a file of a mount that is gone, blocks.
+/// One is under way at a time, and one may wait.
+fn reopening(service: ServiceHandle) -> io::Result<SyncSender<()>> {
+    let (reopen, told) = mpsc::sync_channel(1);
+    let serve = move || told.iter().for_each(|()| reopen_logs(&service));
+    std::thread::Builder::new().name("reopen-logs".to_owned()).spawn(serve)?;
+    Ok(reopen)
 }
 
 fn reopen_logs(service: &ServiceHandle) {
@@ -76,8 +83,9 @@ fn reopen_logs(service: &ServiceHandle) {
 
 #[expect(clippy::exit, reason = "a second signal means now, whatever still runs")]
 fn exit_at_once(service: &ServiceHandle, signal: &str) -> ! {
-    service.logging().flush(LAST_FLUSH);
-    let _nobody_listens =
-        writeln!(io::stderr(), "error: ended at once by a second signal ({signal})").is_err();
+    let logging = service.logging().clone();
+    last_words::say(format!("error: ended at once by a second signal ({signal})"), move || {
+        logging.flush(last_words::BEFORE_LIMIT);
+    });
     std::process::exit(Exit::Forced as i32);
 }

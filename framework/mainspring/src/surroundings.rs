@@ -1,5 +1,8 @@
 //! The environment and the file system of this process.
 
+use std::env::{self, VarError};
+use std::io;
+
 use mainspring_config::Surroundings;
 
 /// What the process really has: its environment variables and the files it may read.
@@ -9,11 +12,18 @@ pub struct OsSurroundings;
 
 impl Surroundings for OsSurroundings {
     #[expect(clippy::disallowed_methods, reason = "this is the edge at which the environment is read")]
-    fn env_var(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+    fn env_var(&self, name: &str) -> io::Result<Option<String>> {
+        match env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(VarError::NotPresent) => Ok(None),
+            // Without the value, which may be a secret.
+            Err(VarError::NotUnicode(_)) => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+            }
+        }
     }
 
-    fn read_file(&self, path: &str) -> std::io::Result<String> {
+    fn read_file(&self, path: &str) -> io::Result<String> {
         std::fs::read_to_string(path)
     }
 }

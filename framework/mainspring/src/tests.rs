@@ -4,15 +4,18 @@ mod options;
 #[cfg(feature = "kafka")]
 mod readme;
 
+use std::ffi::OsString;
 use std::path::Path;
 
-use clap::Parser;
 use expect_test::{Expect, expect};
-use mainspring_core::ComponentList;
+use mainspring_config::Source;
+use mainspring_core::{
+    Component, ComponentContext, ComponentList, LoadError, NoConfig, Service, ServiceOptions,
+};
 
 use crate::Exit;
 use crate::arguments::Arguments;
-use crate::daemon::run;
+use crate::daemon::{Ending, conclude, run};
 use crate::lists::CommonComponents;
 
 const CONFIG: &str = "
@@ -134,6 +137,42 @@ fn help_fits_on_a_screen() {
 }
 
 #[test]
+fn help_and_version_name_the_binary_and_the_framework() {
+    let version = concat!("orders (mainspring ", env!("CARGO_PKG_VERSION"), ")\n");
+    assert_eq!(parse(&["--version"]).unwrap_err().to_string(), version);
+    let help = parse(&["--help"]).unwrap_err().to_string();
+    assert!(help.starts_with(version) && help.contains("Usage: orders "), "{help}");
+}
+
+/// Never stops.
+struct Stuck;
+
+impl Component for Stuck {
+    const DEFAULT_NAME: &'static str = "stuck";
+    type Config = NoConfig;
+
+    async fn load(_: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        cx.service().stop("enough");
+        Ok(Self)
+    }
+
+    async fn stop(&self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[test]
+fn a_stop_that_is_not_finished_is_told_with_its_own_exit_code() {
+    let text = CONFIG.replace("config_vars: VARS", "").replace("$threads", "1");
+    let text = text.replace("components:", "component_stop_timeout: 3s\n    components:\n        stuck:");
+    let root = mainspring_config::parse(&Source::new("config.yaml", text)).unwrap();
+    let list = ComponentList::minimal().append_default::<Stuck>();
+    let service = Service::new(&list, &root, ServiceOptions::default()).unwrap();
+    let words = "error: stopped (enough), but `stuck` did not finish `stop`".to_owned();
+    assert_eq!(conclude(service.run()), Ending { exit: Exit::StopUnfinished, last_words: Some(words) });
+}
+
+#[test]
 fn the_schema_of_a_binary_is_printed() {
     let (exit, printed) = run_with(&["--print-config-schema"]);
     assert_eq!(exit, Exit::Ok);
@@ -166,13 +205,14 @@ fn check(config: &str, vars: &str, arguments: &[&str], exit: Exit, expected: Exp
 fn run_with(arguments: &[&str]) -> (Exit, String) {
     let arguments = parse(arguments).unwrap();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let exit = run(&ComponentList::minimal(), &arguments, &mut stdout, &mut stderr);
+    let ending = run(&ComponentList::minimal(), &arguments, &mut stdout, &mut stderr);
+    assert_eq!(ending.last_words, None, "nothing was started");
     stdout.extend(stderr);
-    (exit, String::from_utf8(stdout).unwrap())
+    (ending.exit, String::from_utf8(stdout).unwrap())
 }
 
 fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
-    Arguments::try_parse_from([&["service"], arguments].concat())
+    Arguments::read([&["/usr/bin/orders"], arguments].concat().into_iter().map(OsString::from))
 }
 
 fn write(directory: &Path, name: &str, text: &str) -> String {

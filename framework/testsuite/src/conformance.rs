@@ -1,15 +1,25 @@
 //! What every component promises, as one call per component.
 
-use mainspring_core::{Component, ComponentList};
-use serde_json::Value;
+mod description;
+mod partners;
 
-use crate::TestService;
+use std::collections::BTreeSet;
+
+use mainspring_core::{Component, ComponentList, Service, ServiceHandle};
+
+use crate::conformance::partners::{Saboteur, StopsFirst};
+use crate::{TestService, TestServiceBuilder};
 
 /// Holds `C`, with this section and in a service of `others`, to what every component promises:
 ///
 /// - its section loads, and a key that it does not know is refused;
-/// - every option has a description, which documents are made from;
-/// - it loads and stops, twice in one process, and a stop leaves no task and no metric of it behind.
+/// - every option, however deep, has a description, which documents are made from;
+/// - it loads and stops, several times in one process, and a stop leaves no task and no metric of it behind;
+/// - to be stopped twice does no harm;
+/// - the same holds when another component fails, so that its load is cancelled or it is unloaded right away;
+/// - each of its metrics says `component="<its name>"`, but for those of the process as a whole. Its metrics are those
+///   that a service of `others` alone does not have; where `others` alone are no service, because `C` is `logging`,
+///   nothing is known of them.
 ///
 /// `with_others` adds the sections that the other components need.
 ///
@@ -18,46 +28,111 @@ use crate::TestService;
 #[track_caller]
 pub fn check<C: Component>(
     others: &ComponentList,
-    with_others: impl Fn(crate::TestServiceBuilder) -> crate::TestServiceBuilder,
+    with_others: impl Fn(TestServiceBuilder) -> TestServiceBuilder,
     section: &str,
 ) {
-    let service = |section: &str| {
-        let list = others.clone().append_default::<C>();
-        with_others(TestService::new(list)).with_component(C::DEFAULT_NAME, section)
-    };
-    every_option_is_described(C::DEFAULT_NAME, &mainspring_config::schema_of::<C::Config>());
-    let problems = service(&with_unknown_key(section)).check().err().unwrap_or_default();
-    let refusal = problems.iter().find(|problem| problem.message().contains("unknown key `no_such_key`"));
+    let kit = Kit { name: C::DEFAULT_NAME, others, with_others: &with_others };
+    let list = others.clone().append_default::<C>();
+    description::check(C::DEFAULT_NAME, &mainspring_config::schema_of::<C::Config>());
+    kit.refuses_unknown_keys(&list, section);
+
+    let own_metrics = kit.own_metrics(&list, section);
     assert!(
-        refusal.is_some_and(|problem| problem.path() == C::DEFAULT_NAME),
-        "`{}` accepts a key that it does not know; problems: {problems}",
-        C::DEFAULT_NAME
+        own_metrics.iter().all(|line| line.contains(&kit.label())),
+        "metrics of `{}` do not say `{}`: {own_metrics:#?}",
+        kit.name,
+        kit.label()
     );
-    for _ in 0..2 {
-        let running = service(section).start();
-        let metrics = running.handle().metrics().clone();
-        let report = running.stop();
-        assert_eq!(report.unfinished, Vec::<String>::new(), "`{}` leaves work behind", C::DEFAULT_NAME);
-        let left = mainspring_metrics::prometheus_text(&metrics.snapshot());
-        let own = format!("component=\"{}\"", C::DEFAULT_NAME);
-        assert!(!left.contains(&own), "`{}` leaves metrics behind:\n{left}", C::DEFAULT_NAME);
+    for list in [list.clone(), list.clone().append_default::<StopsFirst<C>>()] {
+        let running = kit.service(&list, section).start();
+        let handle = running.handle().clone();
+        kit.leaves_nothing(&running.stop().unfinished, &handle);
     }
+    for yields in [0, 1, 5, 50] {
+        let list = list.clone().append_default::<Saboteur>();
+        let service =
+            kit.service(&list, section).with_component(Saboteur::DEFAULT_NAME, &format!("yields: {yields}"));
+        let (service, handle) = started(kit.checked(service));
+        let error = service.expect_err("the saboteur keeps it from starting");
+        kit.leaves_nothing(error.unfinished(), &handle);
+    }
+}
+
+/// Runs a service that ends by itself.
+fn started(service: Service) -> (Result<(), mainspring_core::ServiceError>, ServiceHandle) {
+    let handle = service.handle();
+    (TestService::begin(service).join().map(drop), handle)
+}
+
+/// How names of metrics begin that every exporter has and that no component owns.
+const OF_THE_PROCESS: [&str; 3] = ["process_", "mainspring_build_info", "target_info"];
+
+struct Kit<'a> {
+    name: &'static str,
+    others: &'a ComponentList,
+    with_others: &'a dyn Fn(TestServiceBuilder) -> TestServiceBuilder,
+}
+
+impl Kit<'_> {
+    fn service(&self, list: &ComponentList, section: &str) -> TestServiceBuilder {
+        (self.with_others)(TestService::new(list.clone())).with_component(self.name, section)
+    }
+
+    #[track_caller]
+    fn checked(&self, service: TestServiceBuilder) -> Service {
+        service
+            .check()
+            .unwrap_or_else(|problems| panic!("the section of `{}` is wrong:\n{problems}", self.name))
+    }
+
+    fn label(&self) -> String {
+        format!("component=\"{}\"", self.name)
+    }
+
+    #[track_caller]
+    fn refuses_unknown_keys(&self, list: &ComponentList, section: &str) {
+        let problems = self.service(list, &with_unknown_key(section)).check().err().unwrap_or_default();
+        let refusal = problems.iter().find(|problem| problem.message().contains("unknown key `no_such_key`"));
+        assert!(
+            refusal.is_some_and(|problem| problem.path() == self.name),
+            "`{}` accepts a key that it does not know; problems: {problems}",
+            self.name
+        );
+    }
+
+    /// The samples of families that the service has because of the component.
+    #[track_caller]
+    fn own_metrics(&self, list: &ComponentList, section: &str) -> Vec<String> {
+        let Ok(others) = (self.with_others)(TestService::new(self.others.clone())).check() else {
+            return Vec::new();
+        };
+        let others = TestService::begin(others);
+        others.reached(mainspring_core::Phase::Running);
+        let known: BTreeSet<_> = others.metrics().lines().map(|line| family(line).to_owned()).collect();
+        let metrics = self.service(list, section).start().metrics();
+        let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+        let is_own = |line: &&str| {
+            !known.contains(family(line)) && !OF_THE_PROCESS.iter().any(|prefix| line.starts_with(prefix))
+        };
+        samples.filter(is_own).map(str::to_owned).collect()
+    }
+
+    #[track_caller]
+    fn leaves_nothing(&self, unfinished: &[String], handle: &ServiceHandle) {
+        assert!(unfinished.is_empty(), "`{}` leaves work behind: {unfinished:?}", self.name);
+        let left = mainspring_metrics::prometheus_text(&handle.metrics().snapshot());
+        assert!(!left.contains(&self.label()), "`{}` leaves metrics behind:\n{left}", self.name);
+    }
+}
+
+/// The name at the beginning of a sample.
+fn family(line: &str) -> &str {
+    line.split(['{', ' ']).next().unwrap_or(line)
 }
 
 fn with_unknown_key(section: &str) -> String {
     match section.trim().strip_prefix('{') {
         Some(rest) => format!("{{no_such_key: 1, {rest}"),
         None => format!("{section}\nno_such_key: 1"),
-    }
-}
-
-#[track_caller]
-fn every_option_is_described(name: &str, schema: &Value) {
-    let properties = schema.get("properties").and_then(Value::as_object);
-    for (key, option) in properties.into_iter().flatten() {
-        assert!(
-            option.get("description").is_some() || option.get("$ref").is_some(),
-            "option `{key}` of `{name}` has no description"
-        );
     }
 }

@@ -258,10 +258,11 @@ impl ConsumerConfig {
         let Some(variable) = self.env_pod_name.as_deref().filter(|_| text.contains(POD_NAME)) else {
             return Ok(text.to_owned());
         };
-        let pod = world.env_var(variable).ok_or_else(|| {
-            let message = format!("environment variable `{variable}`, named by `env_pod_name`, is not set");
-            LoadError::message(message)
-        })?;
+        let unusable = |why: String| {
+            LoadError::message(format!("environment variable `{variable}`, named by `env_pod_name`, {why}"))
+        };
+        let pod = world.env_var(variable).map_err(|error| unusable(format!("cannot be read: {error}")))?;
+        let pod = pod.ok_or_else(|| unusable("is not set".to_owned()))?;
         Ok(text.replacen(POD_NAME, &pod, 1))
     }
 }

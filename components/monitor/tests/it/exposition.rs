@@ -79,60 +79,64 @@ fn families_of_the_component_system() {
     check(
         &["component_", "service_"],
         expect![[r##"
-        # TYPE component_health stateset
-        # HELP component_health What the component says of itself.
-        component_health{component="handler-metrics",component_health="ok"}
-        component_health{component="handler-metrics",component_health="fallback"}
-        component_health{component="handler-metrics",component_health="fatal"}
-        component_health{component="logging",component_health="ok"}
-        component_health{component="logging",component_health="fallback"}
-        component_health{component="logging",component_health="fatal"}
-        component_health{component="server",component_health="ok"}
-        component_health{component="server",component_health="fallback"}
-        component_health{component="server",component_health="fatal"}
-        component_health{component="system-statistics-collector",component_health="ok"}
-        component_health{component="system-statistics-collector",component_health="fallback"}
-        component_health{component="system-statistics-collector",component_health="fatal"}
-        # TYPE component_load_duration_seconds gauge
-        # UNIT component_load_duration_seconds seconds
-        # HELP component_load_duration_seconds How long the component took to load.
-        component_load_duration_seconds{component="handler-metrics"}
-        component_load_duration_seconds{component="logging"}
-        component_load_duration_seconds{component="server"}
-        component_load_duration_seconds{component="system-statistics-collector"}
-        # TYPE component_state stateset
-        # HELP component_state Where the component is in its life.
-        component_state{component="handler-metrics",component_state="loading"}
-        component_state{component="handler-metrics",component_state="loaded"}
-        component_state{component="handler-metrics",component_state="failed"}
-        component_state{component="handler-metrics",component_state="stopped"}
-        component_state{component="logging",component_state="loading"}
-        component_state{component="logging",component_state="loaded"}
-        component_state{component="logging",component_state="failed"}
-        component_state{component="logging",component_state="stopped"}
-        component_state{component="server",component_state="loading"}
-        component_state{component="server",component_state="loaded"}
-        component_state{component="server",component_state="failed"}
-        component_state{component="server",component_state="stopped"}
-        component_state{component="system-statistics-collector",component_state="loading"}
-        component_state{component="system-statistics-collector",component_state="loaded"}
-        component_state{component="system-statistics-collector",component_state="failed"}
-        component_state{component="system-statistics-collector",component_state="stopped"}
-        # TYPE service_phase stateset
-        # HELP service_phase Where the service is in its life.
-        service_phase{service_phase="starting"}
-        service_phase{service_phase="running"}
-        service_phase{service_phase="shutting_down"}
-        service_phase{service_phase="stopping"}
-        service_phase{service_phase="stopped"}
-        # TYPE service_ready gauge
-        # HELP service_ready 1 while the service serves: running and no component fatal.
-        service_ready
-        # TYPE service_start_timestamp_seconds gauge
-        # UNIT service_start_timestamp_seconds seconds
-        # HELP service_start_timestamp_seconds When the service began to start, as a Unix time.
-        service_start_timestamp_seconds
-    "##]],
+            # TYPE component_health stateset
+            # HELP component_health What the component says of itself.
+            component_health{component="handler-metrics",component_health="ok"}
+            component_health{component="handler-metrics",component_health="fallback"}
+            component_health{component="handler-metrics",component_health="fatal"}
+            component_health{component="logging",component_health="ok"}
+            component_health{component="logging",component_health="fallback"}
+            component_health{component="logging",component_health="fatal"}
+            component_health{component="server",component_health="ok"}
+            component_health{component="server",component_health="fallback"}
+            component_health{component="server",component_health="fatal"}
+            component_health{component="system-statistics-collector",component_health="ok"}
+            component_health{component="system-statistics-collector",component_health="fallback"}
+            component_health{component="system-statistics-collector",component_health="fatal"}
+            # TYPE component_load_duration_seconds gauge
+            # UNIT component_load_duration_seconds seconds
+            # HELP component_load_duration_seconds How long the component took to load.
+            component_load_duration_seconds{component="handler-metrics"}
+            component_load_duration_seconds{component="logging"}
+            component_load_duration_seconds{component="server"}
+            component_load_duration_seconds{component="system-statistics-collector"}
+            # TYPE component_state stateset
+            # HELP component_state Where the component is in its life.
+            component_state{component="handler-metrics",component_state="loading"}
+            component_state{component="handler-metrics",component_state="loaded"}
+            component_state{component="handler-metrics",component_state="failed"}
+            component_state{component="handler-metrics",component_state="stopped"}
+            component_state{component="logging",component_state="loading"}
+            component_state{component="logging",component_state="loaded"}
+            component_state{component="logging",component_state="failed"}
+            component_state{component="logging",component_state="stopped"}
+            component_state{component="server",component_state="loading"}
+            component_state{component="server",component_state="loaded"}
+            component_state{component="server",component_state="failed"}
+            component_state{component="server",component_state="stopped"}
+            component_state{component="system-statistics-collector",component_state="loading"}
+            component_state{component="system-statistics-collector",component_state="loaded"}
+            component_state{component="system-statistics-collector",component_state="failed"}
+            component_state{component="system-statistics-collector",component_state="stopped"}
+            # TYPE service_phase stateset
+            # HELP service_phase Where the service is in its life.
+            service_phase{service_phase="starting"}
+            service_phase{service_phase="running"}
+            service_phase{service_phase="shutting_down"}
+            service_phase{service_phase="stopping"}
+            service_phase{service_phase="stopped"}
+            # TYPE service_ready gauge
+            # HELP service_ready 1 while the service serves: running and no component fatal.
+            service_ready
+            # TYPE service_shutdown_duration_seconds gauge
+            # UNIT service_shutdown_duration_seconds seconds
+            # HELP service_shutdown_duration_seconds How long the stop of the service has taken so far; 0 before it.
+            service_shutdown_duration_seconds
+            # TYPE service_start_timestamp_seconds gauge
+            # UNIT service_start_timestamp_seconds seconds
+            # HELP service_start_timestamp_seconds When the service began to start, as a Unix time.
+            service_start_timestamp_seconds
+        "##]],
     );
 }
 
@@ -176,52 +180,67 @@ fn families_of_the_task_processors() {
     check(
         &["engine_"],
         expect![[r##"
-        # TYPE engine_task_processor_busy_seconds counter
-        # UNIT engine_task_processor_busy_seconds seconds
-        # HELP engine_task_processor_busy_seconds Time that the worker threads spent running tasks.
-        engine_task_processor_busy_seconds_total{task_processor="main-task-processor"}
-        engine_task_processor_busy_seconds_total{task_processor="monitor-task-processor"}
-        engine_task_processor_busy_seconds_total{task_processor="other-task-processor"}
-        # TYPE engine_task_processor_queue_wait_seconds histogram
-        # UNIT engine_task_processor_queue_wait_seconds seconds
-        # HELP engine_task_processor_queue_wait_seconds Time from spawning a task to its first run.
-        engine_task_processor_queue_wait_seconds_bucket{task_processor="main-task-processor",le="+Inf"}
-        engine_task_processor_queue_wait_seconds_sum{task_processor="main-task-processor"}
-        engine_task_processor_queue_wait_seconds_count{task_processor="main-task-processor"}
-        engine_task_processor_queue_wait_seconds_bucket{task_processor="monitor-task-processor",le="+Inf"}
-        engine_task_processor_queue_wait_seconds_sum{task_processor="monitor-task-processor"}
-        engine_task_processor_queue_wait_seconds_count{task_processor="monitor-task-processor"}
-        engine_task_processor_queue_wait_seconds_bucket{task_processor="other-task-processor",le="+Inf"}
-        engine_task_processor_queue_wait_seconds_sum{task_processor="other-task-processor"}
-        engine_task_processor_queue_wait_seconds_count{task_processor="other-task-processor"}
-        # TYPE engine_task_processor_task_events counter
-        # HELP engine_task_processor_task_events Tasks of the task processor, by what became of them.
-        engine_task_processor_task_events_total{event="cancelled",task_processor="main-task-processor"}
-        engine_task_processor_task_events_total{event="cancelled",task_processor="monitor-task-processor"}
-        engine_task_processor_task_events_total{event="cancelled",task_processor="other-task-processor"}
-        engine_task_processor_task_events_total{event="created",task_processor="main-task-processor"}
-        engine_task_processor_task_events_total{event="created",task_processor="monitor-task-processor"}
-        engine_task_processor_task_events_total{event="created",task_processor="other-task-processor"}
-        engine_task_processor_task_events_total{event="finished",task_processor="main-task-processor"}
-        engine_task_processor_task_events_total{event="finished",task_processor="monitor-task-processor"}
-        engine_task_processor_task_events_total{event="finished",task_processor="other-task-processor"}
-        engine_task_processor_task_events_total{event="panicked",task_processor="main-task-processor"}
-        engine_task_processor_task_events_total{event="panicked",task_processor="monitor-task-processor"}
-        engine_task_processor_task_events_total{event="panicked",task_processor="other-task-processor"}
-        # TYPE engine_task_processor_tasks gauge
-        # HELP engine_task_processor_tasks Tasks of the task processor, by state.
-        engine_task_processor_tasks{state="alive",task_processor="main-task-processor"}
-        engine_task_processor_tasks{state="alive",task_processor="monitor-task-processor"}
-        engine_task_processor_tasks{state="alive",task_processor="other-task-processor"}
-        engine_task_processor_tasks{state="queued",task_processor="main-task-processor"}
-        engine_task_processor_tasks{state="queued",task_processor="monitor-task-processor"}
-        engine_task_processor_tasks{state="queued",task_processor="other-task-processor"}
-        # TYPE engine_task_processor_worker_threads gauge
-        # HELP engine_task_processor_worker_threads Worker threads of the task processor.
-        engine_task_processor_worker_threads{task_processor="main-task-processor"}
-        engine_task_processor_worker_threads{task_processor="monitor-task-processor"}
-        engine_task_processor_worker_threads{task_processor="other-task-processor"}
-    "##]],
+            # TYPE engine_task_processor_busy_seconds counter
+            # UNIT engine_task_processor_busy_seconds seconds
+            # HELP engine_task_processor_busy_seconds Time that the worker threads spent running tasks.
+            engine_task_processor_busy_seconds_total{task_processor="main-task-processor"}
+            engine_task_processor_busy_seconds_total{task_processor="monitor-task-processor"}
+            engine_task_processor_busy_seconds_total{task_processor="other-task-processor"}
+            # TYPE engine_task_processor_poll_duration_seconds histogram
+            # UNIT engine_task_processor_poll_duration_seconds seconds
+            # HELP engine_task_processor_poll_duration_seconds Time a task ran until it next gave its thread back; long ones hold up the others.
+            engine_task_processor_poll_duration_seconds_bucket{task_processor="main-task-processor",le="+Inf"}
+            engine_task_processor_poll_duration_seconds_sum{task_processor="main-task-processor"}
+            engine_task_processor_poll_duration_seconds_count{task_processor="main-task-processor"}
+            engine_task_processor_poll_duration_seconds_bucket{task_processor="monitor-task-processor",le="+Inf"}
+            engine_task_processor_poll_duration_seconds_sum{task_processor="monitor-task-processor"}
+            engine_task_processor_poll_duration_seconds_count{task_processor="monitor-task-processor"}
+            engine_task_processor_poll_duration_seconds_bucket{task_processor="other-task-processor",le="+Inf"}
+            engine_task_processor_poll_duration_seconds_sum{task_processor="other-task-processor"}
+            engine_task_processor_poll_duration_seconds_count{task_processor="other-task-processor"}
+            # TYPE engine_task_processor_queue_wait_seconds histogram
+            # UNIT engine_task_processor_queue_wait_seconds seconds
+            # HELP engine_task_processor_queue_wait_seconds Time from spawning a task to its first run.
+            engine_task_processor_queue_wait_seconds_bucket{task_processor="main-task-processor",le="+Inf"}
+            engine_task_processor_queue_wait_seconds_sum{task_processor="main-task-processor"}
+            engine_task_processor_queue_wait_seconds_count{task_processor="main-task-processor"}
+            engine_task_processor_queue_wait_seconds_bucket{task_processor="monitor-task-processor",le="+Inf"}
+            engine_task_processor_queue_wait_seconds_sum{task_processor="monitor-task-processor"}
+            engine_task_processor_queue_wait_seconds_count{task_processor="monitor-task-processor"}
+            engine_task_processor_queue_wait_seconds_bucket{task_processor="other-task-processor",le="+Inf"}
+            engine_task_processor_queue_wait_seconds_sum{task_processor="other-task-processor"}
+            engine_task_processor_queue_wait_seconds_count{task_processor="other-task-processor"}
+            # TYPE engine_task_processor_task_events counter
+            # HELP engine_task_processor_task_events Tasks of the task processor, by what became of them.
+            engine_task_processor_task_events_total{event="cancelled",task_processor="main-task-processor"}
+            engine_task_processor_task_events_total{event="cancelled",task_processor="monitor-task-processor"}
+            engine_task_processor_task_events_total{event="cancelled",task_processor="other-task-processor"}
+            engine_task_processor_task_events_total{event="created",task_processor="main-task-processor"}
+            engine_task_processor_task_events_total{event="created",task_processor="monitor-task-processor"}
+            engine_task_processor_task_events_total{event="created",task_processor="other-task-processor"}
+            engine_task_processor_task_events_total{event="finished",task_processor="main-task-processor"}
+            engine_task_processor_task_events_total{event="finished",task_processor="monitor-task-processor"}
+            engine_task_processor_task_events_total{event="finished",task_processor="other-task-processor"}
+            engine_task_processor_task_events_total{event="panicked",task_processor="main-task-processor"}
+            engine_task_processor_task_events_total{event="panicked",task_processor="monitor-task-processor"}
+            engine_task_processor_task_events_total{event="panicked",task_processor="other-task-processor"}
+            # TYPE engine_task_processor_tasks gauge
+            # HELP engine_task_processor_tasks Tasks of the task processor, by state.
+            engine_task_processor_tasks{state="alive",task_processor="main-task-processor"}
+            engine_task_processor_tasks{state="alive",task_processor="monitor-task-processor"}
+            engine_task_processor_tasks{state="alive",task_processor="other-task-processor"}
+            engine_task_processor_tasks{state="queued",task_processor="main-task-processor"}
+            engine_task_processor_tasks{state="queued",task_processor="monitor-task-processor"}
+            engine_task_processor_tasks{state="queued",task_processor="other-task-processor"}
+            engine_task_processor_tasks{state="running",task_processor="main-task-processor"}
+            engine_task_processor_tasks{state="running",task_processor="monitor-task-processor"}
+            engine_task_processor_tasks{state="running",task_processor="other-task-processor"}
+            # TYPE engine_task_processor_worker_threads gauge
+            # HELP engine_task_processor_worker_threads Worker threads of the task processor.
+            engine_task_processor_worker_threads{task_processor="main-task-processor"}
+            engine_task_processor_worker_threads{task_processor="monitor-task-processor"}
+            engine_task_processor_worker_threads{task_processor="other-task-processor"}
+        "##]],
     );
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::services::{Clinging, Fragile, Hanging, list, start};
+use crate::services::{Clinging, Fragile, Hanging, Quitter, list, start};
 use crate::support::{LISTENERS, Reply, Running, Settings, get, request, wait_for};
 
 #[test]
@@ -90,6 +90,18 @@ fn while_a_component_hangs_in_its_stop_the_monitor_answers_and_names_it() {
     let report = service.join().expect("it has started");
     assert_eq!(report.unfinished, ["`clinging` did not finish `stop`"]);
     assert!(std::net::TcpStream::connect(monitor).is_err(), "and then the monitor is closed too");
+}
+
+#[test]
+fn a_service_that_stops_before_it_was_ready_has_not_started() {
+    let list = list().append_default::<Quitter>();
+    let service =
+        Running::launch(&list, &format!("{LISTENERS}\n        fragile: {{}}\n        quitter: {{}}"));
+    let reply = wait_for("the service stops", || {
+        Some(get(service.monitor(), "/health/started"))
+            .filter(|reply| reply.status != 404 && json(reply)["phase"] == json!("stopping"))
+    });
+    assert_eq!((reply.status, &json(&reply)["status"]), (503, &json!("failed")));
 }
 
 fn json(reply: &Reply) -> Value {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainspring_core::{Component, ComponentContext, ComponentList, Health, LoadError, NoConfig};
-use mainspring_monitor::monitor_list;
-use mainspring_server::ServerComponent;
+use mainspring_monitor::{StartupHandler, monitor_list};
+use mainspring_server::{HttpHandlerComponent, ServerComponent};
 
 use crate::support::{LISTENERS, Running};
 
@@ -66,6 +66,29 @@ impl Component for Clinging {
 
     async fn load(_config: NoConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
         Ok(Self)
+    }
+
+    async fn stop(&self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Stops its service before that was ever ready, and does not finish its own stop.
+pub(crate) struct Quitter(ComponentContext);
+
+impl Component for Quitter {
+    const DEFAULT_NAME: &'static str = "quitter";
+    type Config = NoConfig;
+
+    async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
+        // So that the probe, and the server below it, answer while this one stops.
+        cx.find_default::<HttpHandlerComponent<StartupHandler>>().await?;
+        Ok(Self(cx.clone()))
+    }
+
+    async fn on_all_components_loaded(&self) -> Result<(), LoadError> {
+        self.0.service().stop("a test wants it");
+        std::future::pending().await
     }
 
     async fn stop(&self) {

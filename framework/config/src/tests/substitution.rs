@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 
 use super::{FakeSurroundings, check_load, check_read_error};
-use crate::{Source, VarsOptions, load};
+use crate::{Source, Surroundings, VarsOptions, load};
 
 fn world() -> FakeSurroundings {
     FakeSurroundings::default()
@@ -257,4 +257,142 @@ fn config_vars_is_never_substituted() {
         None,
         expect!["main.yaml:1:14: config_vars: cannot read `$x`: there is no such file"],
     );
+}
+
+#[test]
+fn config_vars_comes_from_nowhere_else() {
+    check_vars(
+        "config_vars#env: VARS\nconfig_vars#fallback: a.yaml\nx: 1",
+        None,
+        None,
+        expect![[r#"
+        main.yaml:1:1: `config_vars#env` is not possible: `config_vars` is read as it stands; use `--config_vars`
+        main.yaml:2:1: `config_vars#fallback` is not possible: `config_vars` is read as it stands; use `--config_vars`"#]],
+    );
+}
+
+#[test]
+fn variables_that_are_not_text_are_no_missing_ones() {
+    struct Latin1;
+    impl Surroundings for Latin1 {
+        fn env_var(&self, _: &str) -> std::io::Result<Option<String>> {
+            Err(std::io::ErrorKind::InvalidData.into())
+        }
+
+        fn read_file(&self, _: &str) -> std::io::Result<String> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+    let source = Source::new("main.yaml", "a#env: NAME\na#fallback: anonymous\n");
+    let problems = load(&source, &VarsOptions::default(), &Latin1).unwrap_err();
+    expect!["main.yaml:1:8: a: cannot read environment variable `NAME`: it is not UTF-8 text"]
+        .assert_eq(&problems.to_string());
+}
+
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[expect(dead_code, reason = "only read from text and shown")]
+struct Client {
+    client_id: String,
+    port: Option<u16>,
+    limit: Option<Limit>,
+    #[serde(default)]
+    tags: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only read from text and shown")]
+enum Limit {
+    Number(u64),
+    Words { words: Option<String> },
+}
+
+#[track_caller]
+fn check_client(text: &str, expect: Expect) {
+    let world = FakeSurroundings::default()
+        .with_env("ID", "12_345")
+        .with_env("NUMBER", "0x1F")
+        .with_env("YES", "yes")
+        .with_env("FLAG", "true")
+        .with_env("EMPTY", "");
+    match super::try_load(text, &world).expect("the text loads").read::<Client>() {
+        Ok(client) => expect.assert_eq(&format!("{client:?}")),
+        Err(problems) => expect.assert_eq(&problems.to_string()),
+    }
+}
+
+#[test]
+fn scalars_from_outside_are_text_where_a_string_is_wanted() {
+    check_client(
+        "{client_id#env: NUMBER, port#env: NUMBER, limit#env: NUMBER}",
+        expect![[r#"Client { client_id: "0x1F", port: Some(31), limit: Some(Number(31)), tags: {} }"#]],
+    );
+    check_client(
+        "{client_id#env: FLAG}",
+        expect![[r#"Client { client_id: "true", port: None, limit: None, tags: {} }"#]],
+    );
+    let world = FakeSurroundings::default()
+        .with_file("client.yaml", "client_id: 1e3\nport: 80\ntags: {a: [1, x, null]}\nlimit: {words: 5}\n");
+    let root = super::try_load("client#file: client.yaml", &world).unwrap();
+    let client: Client = root.get("client").unwrap().read().unwrap();
+    expect![[r#"Client { client_id: "1e3", port: Some(80), limit: Some(Words { words: Some("5") }), tags: {"a": ["1", "x", "null"]} }"#]].assert_eq(&format!("{client:?}"));
+}
+
+#[test]
+fn scalars_of_the_main_file_are_what_they_look_like() {
+    check_client(
+        "{client_id: 12345}",
+        expect!["main.yaml:1:13: client_id: expected a string, found `12345`; put it in quotes"],
+    );
+    check_client(
+        "{client_id#env: EMPTY}",
+        expect![
+            "main.yaml:1:17: client_id: expected a string, found nothing (value of environment variable `EMPTY`)"
+        ],
+    );
+    check_client(
+        "{client_id#env: ID, port#env: YES}",
+        expect![
+            "main.yaml:1:31: port: expected an integer from 0 to 65535, found a string (value of environment variable `YES`)"
+        ],
+    );
+}
+
+#[test]
+fn violations_quote_no_value_from_outside() {
+    let world = FakeSurroundings::default().with_env("PASSWORD", "hush").with_env("ONE", "1");
+    let text = "password#env: PASSWORD\nport#env: ONE\nplain: hush\nmap: {password#env: PASSWORD}\n";
+    let root = super::try_load(text, &world).unwrap();
+    let say = |path: &str, message: &str| root.violation(crate::Violation::new(path, message)).to_string();
+    let said = [
+        say("password", "unknown user `hush`; did you mean `hash`?"),
+        say("password", "the password hush is too short"),
+        say("password", "a password has at least `8` characters"),
+        say("port", "expected a port from 1024 to 65535, found `1`"),
+        say("map", "`hushed` is no map"),
+        say("plain", "unknown user `hush`"),
+    ];
+    expect![[r#"
+        main.yaml:1:15: password: unknown user `*****`; did you mean `hash`? (value of environment variable `PASSWORD`)
+        main.yaml:1:15: password: the value is not acceptable here (value of environment variable `PASSWORD`)
+        main.yaml:1:15: password: a password has at least `8` characters (value of environment variable `PASSWORD`)
+        main.yaml:2:11: port: the value is not acceptable here (value of environment variable `ONE`)
+        main.yaml:4:6: map: `*****` is no map
+        main.yaml:3:8: plain: unknown user `hush`"#]].assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn fallbacks_in_use_are_known_by_path_and_place() {
+    let world = FakeSurroundings::default().with_file("v.yaml", "spare#env: NOT_SET\nspare#fallback: 7\n");
+    let text = "config_vars: v.yaml\na: {b#env: NOT_SET, b#fallback: {c: 1}}\nd: [{e: $spare}, 2]\nf: 1\nf#fallback: 2\n";
+    let root = super::try_load(text, &world).unwrap();
+    let fallbacks: Vec<_> = root
+        .fallbacks()
+        .iter()
+        .map(|section| format!("{} {}", section.path(), section.place().unwrap_or_default()))
+        .collect();
+    expect![[r#"
+        a.b main.yaml:2:5
+        d[0].e main.yaml:3:6"#]]
+    .assert_eq(&fallbacks.join("\n"));
 }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 
-use super::support::{Journal, NotedOnDrop, Probe, Script, block_on};
-use crate::{Component, ComponentContext, ConfigMode, Health, LoadError, LoggingComponent, NoConfig, Phase};
+use super::support::{Journal, NotedOnDrop, Probe, Script, block_on, log_of};
+use crate::{
+    Component, ComponentContext, ConfigMode, Health, LoadError, LoggingComponent, NoConfig, Phase,
+    ServiceErrorKind,
+};
 
 #[test]
 fn a_component_loads_after_those_it_finds_and_stops_before_them() {
@@ -90,7 +93,20 @@ fn a_component_of_another_type_is_refused_by_both_names() {
         script,
         &["a", "b"],
         expect![[r#"
-cannot start `a`: needs `b` as a `mainspring_core::logging::LoggingComponent`, but it is a `mainspring_core::tests::support::Probe`"#]],
+cannot start `a`: needs `b` as a `mainspring_core::logging::LoggingComponent`, but it is a `mainspring_core::tests::support::Probe`; of the type needed: `logging`"#]],
+    );
+}
+
+#[test]
+fn a_wrong_type_is_told_without_waiting_for_the_component() {
+    let script = Script::default()
+        .load("a", |cx| async move { cx.find::<Curious>("b").await.map(drop) })
+        .load("b", |_| std::future::pending());
+    check_failure(
+        script,
+        &["a", "b"],
+        expect![[r#"
+cannot start `a`: needs `b` as a `mainspring_core::tests::loading::Curious`, but it is a `mainspring_core::tests::support::Probe`; of the type needed: none"#]],
     );
 }
 
@@ -180,7 +196,8 @@ fn a_failing_hook_stops_the_service_with_the_name_of_the_hook() {
     let journal = script.journal.clone();
     let error = script.run(&["a", "b"]).unwrap_err();
     assert_eq!(error.to_string(), "cannot start `a`: on_all_components_loaded: port in use");
-    assert_eq!(journal.entries(), ["load a", "load b", "stop b", "stop a"]);
+    // The hook of `b` was not called, so neither is its other one.
+    assert_eq!(journal.entries(), ["load a", "load b", "stopping a", "stop b", "stop a"]);
 }
 
 #[test]
@@ -198,14 +215,81 @@ fn a_panicking_hook_is_a_failed_start_and_the_others_are_stopped() {
     let journal = script.journal.clone();
     let error = script.run(&["a", "b"]).unwrap_err();
     assert_eq!(error.to_string(), "cannot start `b`: on_all_components_loaded: task panicked: out of luck");
-    assert_eq!(journal.entries(), ["load a", "load b", "loaded a", "stop b", "stop a"]);
+    assert_eq!(
+        journal.entries(),
+        ["load a", "load b", "loaded a", "stopping b", "stopping a", "stop b", "stop a"]
+    );
+}
+
+#[test]
+fn a_failed_start_tells_what_it_could_not_stop() {
+    let script = Script::default().needs("b", &["a"]).stop("a", |_| std::future::pending()).load(
+        "failing",
+        |cx| async move {
+            cx.find::<Probe>("b").await?;
+            drop(cx.default_task_processor().spawn("forgotten", std::future::pending::<()>()));
+            Err(LoadError::message("disk full"))
+        },
+    );
+    let service = script.service(&["a", "b", "failing"], "    component_stop_timeout: 4s\n");
+    let error = service.run().unwrap_err();
+    assert_eq!(
+        error.unfinished(),
+        ["`a` did not finish `stop`", "`main-task-processor` still ran forgotten x1"]
+    );
+    expect!["cannot start `failing`: disk full; then, `a` did not finish `stop`; `main-task-processor` still ran forgotten x1"]
+        .assert_eq(&error.to_string());
+}
+
+#[test]
+fn every_failed_start_is_logged() {
+    let failures = [
+        Script::default().needs("a", &["a"]),
+        Script::default().load("a", |_| async { Err(LoadError::message("disk full")) }),
+        Script::default().load("a", |_| std::future::pending()),
+    ];
+    for script in failures {
+        let service = script.service(&["a"], "    load_timeout: 3s\n");
+        let handle = service.handle();
+        let error = service.run().unwrap_err();
+        let log = log_of(&handle);
+        assert!(log.iter().any(|line| line == "Service failed to start"), "{error}: {log:?}");
+    }
+}
+
+#[test]
+fn a_service_whose_threads_are_refused_has_stopped() {
+    let mut service = Script::default().service(&["a"], "");
+    let processors = &mut service.plan.manager.task_processors;
+    processors.get_mut("main-task-processor").unwrap().worker_threads = std::num::NonZeroUsize::MAX;
+    let handle = service.handle();
+    let error = service.run().unwrap_err();
+    assert!(matches!(error.kind(), ServiceErrorKind::Engine(_)), "{error}");
+    assert_eq!((handle.phase(), handle.has_been_ready()), (Phase::Stopped, false));
+    assert!(log_of(&handle).iter().any(|line| line == "Service failed to start"));
+}
+
+#[test]
+fn a_panic_is_blamed_on_the_component_that_panicked() {
+    for _ in 0..50 {
+        let script = Script::default()
+            .load("a", |_| async { Err(LoadError::message("disk full")) })
+            .load("z", |_| async { panic!("out of luck") });
+        let error = script.run(&["a", "z"]).unwrap_err().to_string();
+        let honest = ["cannot start `a`: disk full", "cannot start `z`: task panicked: out of luck"];
+        assert!(honest.contains(&error.as_str()), "{error}");
+    }
 }
 
 #[test]
 fn a_hook_that_hangs_is_named_when_the_time_to_load_is_over() {
     let script = Script::default().loaded("a", |_| std::future::pending());
-    let error = script.service(&["a"], "    load_timeout: 300ms\n").run().unwrap_err();
-    assert_eq!(error.to_string(), "cannot start: `a` is still in `on_all_components_loaded` after 300ms");
+    let service = script.service(&["a"], "    load_timeout: 4s\n    load_report_interval: 20ms\n");
+    let handle = service.handle();
+    let error = service.run().unwrap_err();
+    assert_eq!(error.to_string(), "cannot start: `a` is still in `on_all_components_loaded` after 4s");
+    let log = log_of(&handle);
+    assert!(log.iter().any(|line| line == "Component is still in a hook"), "{log:?}");
 }
 
 #[test]
@@ -231,16 +315,11 @@ fn tasks_of_a_component_that_fails_to_load_end_before_its_dependencies_stop() {
 #[test]
 fn a_load_that_hangs_is_named_with_what_it_waits_for() {
     let script = Script::default().needs("a", &["b"]).load("b", |_| std::future::pending());
-    let service = script.service(&["a", "b"], "    load_timeout: 300ms\n    load_report_interval: 20ms\n");
+    let service = script.service(&["a", "b"], "    load_timeout: 4s\n    load_report_interval: 20ms\n");
     let handle = service.handle();
     let error = service.run().unwrap_err();
-    assert_eq!(error.to_string(), "cannot start: `a` still waits for `b`; `b` is still loading after 300ms");
-    let log: Vec<_> = handle
-        .logging()
-        .recent(&Default::default())
-        .into_iter()
-        .map(|record| record.text().to_owned())
-        .collect();
+    assert_eq!(error.to_string(), "cannot start: `a` still waits for `b`; `b` is still loading after 4s");
+    let log = log_of(&handle);
     assert!(log.iter().any(|line| line == "Component is still waiting"), "{log:?}");
     assert!(log.iter().any(|line| line == "Component is still loading"), "{log:?}");
 }
@@ -272,13 +351,16 @@ fn a_stop_while_loading_ends_the_service_without_an_error() {
         cx.service().stop("changed my mind");
         std::future::pending()
     });
-    let report = script.service(&["hanging"], "").run().unwrap();
+    let service = script.service(&["hanging"], "");
+    let handle = service.handle();
+    let report = service.run().unwrap();
+    assert!(!handle.has_been_ready());
     assert_eq!((report.reason.as_str(), report.unfinished), ("changed my mind", vec![]));
 }
 
 #[test]
 fn a_running_service_shows_its_components_and_their_health() {
-    let script = Script::default().health("b", Health::fatal("no disk"));
+    let script = Script::default().health("b", || Health::fatal("no disk"));
     let service = script.service(&["a", "b"], "");
     let handle = service.handle();
     let watcher = std::thread::scope(|scope| {
@@ -299,6 +381,40 @@ fn a_running_service_shows_its_components_and_their_health() {
     });
     assert_eq!(watcher, (vec!["b".to_owned()], false, true));
     assert_eq!((handle.phase(), handle.components().len()), (Phase::Stopped, 0));
+}
+
+#[test]
+fn a_component_whose_health_panics_is_fatal() {
+    let script = Script::default().health("a", || panic!("out of luck"));
+    let service = script.service(&["a"], "");
+    let handle = service.handle();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| service.run());
+        block_on(handle.reached(Phase::Running));
+        for _ in 0..3 {
+            let status = handle.components().into_iter().find(|status| status.name == "a").unwrap();
+            assert_eq!(status.health, Some(Health::fatal("health panicked")));
+        }
+        handle.stop("seen");
+        running.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_health_that_panics_is_logged_once() {
+    let script = Script::default().health("a", || panic!("out of luck")).loaded("a", |cx| async move {
+        for _ in 0..3 {
+            assert!(cx.service().has_fatal_component());
+        }
+        cx.service().stop("seen");
+        Ok(())
+    });
+    let service = script.service(&["a"], "");
+    let handle = service.handle();
+    service.run().unwrap();
+    let log = log_of(&handle);
+    let told = log.iter().filter(|line| line.contains("panicked in `health`")).count();
+    assert_eq!(told, 1, "{log:?}");
 }
 
 #[test]

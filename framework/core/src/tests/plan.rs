@@ -5,8 +5,10 @@ use mainspring_config::Violation;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::support::{Probe, checked, config};
-use crate::{Component, ComponentContext, ComponentList, ConfigMode, LoadError, NoConfig, ServiceOutline};
+use super::support::{Probe, block_on, checked, config};
+use crate::{
+    Component, ComponentContext, ComponentList, ConfigMode, LoadError, NoConfig, Phase, ServiceOutline,
+};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -73,7 +75,7 @@ fn all_problems_of_all_components_are_reported_at_once() {
         "        worker: {task_processor: main-task-procesor, batch: 1, source: prob}\n        prob: {}\n        probe: {x: 1}\n        optional: {load-enabled: 3}\n",
         "    extra: 1\n",
         expect![[r#"
-            test.yaml:5:5: unknown key `extra`; known keys: `component_stop_timeout`, `components`, `default_task_processor`, `graceful_shutdown_interval`, `load_report_interval`, `load_timeout`, `task_processors`
+            test.yaml:5:5: unknown key `extra`; known keys: `component_stop_timeout`, `components`, `default_task_processor`, `graceful_shutdown_interval`, `load_report_interval`, `load_timeout`, `shutdown_timeout`, `task_processors`
             test.yaml:8:34: worker.task_processor: unknown task processor `main-task-procesor`; did you mean `main-task-processor`?
             test.yaml:8:72: worker.source: unknown component `prob`; did you mean `probe`?
             test.yaml:9:9: prob: this component is not registered in code; did you mean `probe`?
@@ -83,14 +85,91 @@ fn all_problems_of_all_components_are_reported_at_once() {
 }
 
 #[test]
-fn limits_of_loading_are_not_zero() {
+fn limits_of_loading_and_stopping_are_not_zero() {
     check(
         "        worker: {task_processor: main-task-processor, batch: 1, source: optional}\n        probe:\n",
-        "    load_timeout: 0s\n    load_report_interval: 0ms\n",
+        "    load_timeout: 0s\n    load_report_interval: 0ms\n    component_stop_timeout: 0s\n    shutdown_timeout: 0\n",
         expect![[r#"
             test.yaml:5:19: load_timeout: expected a duration longer than `0s`
-            test.yaml:6:27: load_report_interval: expected a duration longer than `0s`"#]],
+            test.yaml:6:27: load_report_interval: expected a duration longer than `0s`
+            test.yaml:7:29: component_stop_timeout: expected a duration longer than `0s`
+            test.yaml:8:23: shutdown_timeout: expected a duration longer than `0s`"#]],
     );
+}
+
+#[test]
+fn rules_of_the_manager_are_checked_whatever_else_is_wrong() {
+    check(
+        "        worker: {task_processor: main-task-processor, batch: 1}\n        probe:\n",
+        "    load_timeout: 0s\n    shutdown_timeout: soon\n    extra: 1\n",
+        expect![[r#"
+            test.yaml:5:19: load_timeout: expected a duration longer than `0s`
+            test.yaml:6:23: shutdown_timeout: expected a duration such as `250ms`, found `soon`
+            test.yaml:7:5: unknown key `extra`; known keys: `component_stop_timeout`, `components`, `default_task_processor`, `graceful_shutdown_interval`, `load_report_interval`, `load_timeout`, `shutdown_timeout`, `task_processors`"#]],
+    );
+}
+
+#[test]
+fn a_broken_map_of_task_processors_is_no_problem_of_each_component() {
+    let sections = "        worker: {task_processor: main-task-processor, batch: 1}\n        probe:\n";
+    let text = config(sections, "")
+        .replace("{worker_threads: 2}", "")
+        .replace("task_processors:\n", "task_processors: 2\n");
+    let text = text.replace("        main-task-processor: \n", "");
+    let problems = checked(&list(), &text, Default::default()).unwrap_err();
+    expect!["test.yaml:3:22: task_processors: expected a map, found `2`"].assert_eq(&problems.to_string());
+}
+
+#[test]
+fn a_broken_map_of_components_is_no_problem_of_each_component() {
+    for components in ["    components: all\n", "    components:\n", ""] {
+        let text = format!(
+            "components_manager:\n    default_task_processor: main\n    task_processors: {{main: {{worker_threads: 1}}}}\n{components}"
+        );
+        let problems = checked(&list(), &text, Default::default()).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems}");
+        assert!(problems.to_string().contains("components"), "{problems}");
+    }
+}
+
+#[test]
+fn what_is_switched_off_need_not_be_registered() {
+    check(
+        "        worker: {load-enabled: false}\n        probe: {load-enabled: false}\n        prob: {load-enabled: false, x: 1}\n",
+        "",
+        expect![""],
+    );
+}
+
+#[test]
+fn the_configuration_of_the_manager_keeps_no_section() {
+    let text = config("        worker: {password: hush}\n", "");
+    let source = mainspring_config::Source::new("test.yaml", text);
+    let root = mainspring_config::parse(&source).unwrap();
+    let manager: crate::ManagerConfig = root.get("components_manager").unwrap().read().unwrap();
+    let shown = format!("{manager:?}");
+    assert!(shown.contains("worker") && !shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn a_fallback_in_use_is_logged_by_its_path() {
+    let text = config(
+        "        worker: {load-enabled: false}\n        probe:\n",
+        "    load_timeout#env: NOT_SET\n    load_timeout#fallback: 17m\n",
+    );
+    let service = checked(&list(), &text, Default::default()).unwrap();
+    let handle = service.handle();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| service.run());
+        block_on(handle.reached(Phase::Running));
+        handle.stop("seen");
+        running.join().unwrap().unwrap();
+    });
+    let records = handle.logging().recent(&Default::default());
+    let told: Vec<_> = records.iter().filter(|record| record.text().contains("fallback")).collect();
+    assert_eq!(told.len(), 1, "{records:?}");
+    let told = format!("{:?}", told[0]);
+    assert!(told.contains("components_manager.load_timeout") && !told.contains("17m"), "{told}");
 }
 
 #[test]
@@ -161,7 +240,9 @@ fn task_processors_are_checked() {
 ";
     let problems = checked(&ComponentList::new(), text, Default::default()).unwrap_err();
     expect![[r#"
-        test.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0`"#]]
+        test.yaml:2:29: default_task_processor: unknown task processor `main`; declared: `fs-task-processor`, `main-task-processor`, `ok-task-processor`
+        test.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0`
+        test.yaml:5:61: task_processors.fs-task-processor.thread_name: expected at most 15 printable characters, found `sixteen-letters-`"#]]
         .assert_eq(&problems.to_string());
     let text = text.replace("worker_threads: 0", "worker_threads: 1");
     let problems = checked(&ComponentList::new(), &text, Default::default()).unwrap_err();

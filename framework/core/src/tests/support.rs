@@ -14,6 +14,8 @@ use crate::{
 
 type Hook<T> = Arc<dyn Fn(ComponentContext) -> BoxFuture<'static, T> + Send + Sync>;
 
+type Call<T> = Arc<dyn Fn() -> T + Send + Sync>;
+
 /// What happened, in order, as `load a`, `loaded a`, `stopping a`, `stop a`.
 #[derive(Clone, Default)]
 pub(super) struct Journal(Arc<Mutex<Vec<String>>>);
@@ -51,7 +53,8 @@ pub(super) struct Script {
     loads: BTreeMap<String, Hook<Result<(), LoadError>>>,
     loaded: BTreeMap<String, Hook<Result<(), LoadError>>>,
     stops: BTreeMap<String, Hook<()>>,
-    health: BTreeMap<String, Health>,
+    drops: BTreeMap<String, Call<()>>,
+    health: BTreeMap<String, Call<Health>>,
 }
 
 static SCRIPTS: Mutex<BTreeMap<String, Script>> = Mutex::new(BTreeMap::new());
@@ -108,8 +111,14 @@ impl Script {
         self
     }
 
-    pub(super) fn health(mut self, name: &str, health: Health) -> Self {
-        self.health.insert(name.to_owned(), health);
+    pub(super) fn health(mut self, name: &str, health: impl Fn() -> Health + Send + Sync + 'static) -> Self {
+        self.health.insert(name.to_owned(), Arc::new(health));
+        self
+    }
+
+    /// What the `Drop` of `name` does.
+    pub(super) fn drops(mut self, name: &str, call: impl Fn() + Send + Sync + 'static) -> Self {
+        self.drops.insert(name.to_owned(), Arc::new(call));
         self
     }
 
@@ -157,7 +166,7 @@ impl Component for Probe {
     type Config = NoConfig;
 
     async fn load(_: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
-        let script = match cx.surroundings().env_var("SCRIPT") {
+        let script = match cx.surroundings().env_var("SCRIPT")? {
             Some(id) => SCRIPTS.lock().unwrap()[&id].clone(),
             None => EMPTY.get_or_init(Script::default).clone(),
         };
@@ -192,7 +201,15 @@ impl Component for Probe {
     }
 
     fn health(&self) -> Health {
-        self.script.health.get(self.cx.name()).cloned().unwrap_or_default()
+        self.script.health.get(self.cx.name()).map(|health| health()).unwrap_or_default()
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if let Some(call) = self.script.drops.get(self.cx.name()) {
+            call();
+        }
     }
 }
 
@@ -241,4 +258,10 @@ pub(super) fn wait_for(what: &str, is_so: impl Fn() -> bool) {
             "waited in vain for {what}"
         );
     });
+}
+
+/// The texts of what a service has logged.
+pub(super) fn log_of(handle: &crate::ServiceHandle) -> Vec<String> {
+    let records = handle.logging().recent(&Default::default());
+    records.iter().map(|record| record.text().to_owned()).collect()
 }

@@ -3,6 +3,7 @@
 mod command_line;
 mod requests;
 mod signals;
+mod stalled;
 
 use mainspring_it::{ServiceConfig, ServiceProcess};
 
