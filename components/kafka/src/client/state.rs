@@ -228,15 +228,21 @@ impl Troubles {
 
     /// The brokers that are up again, or that are no brokers any more.
     fn end(&mut self, statistics: &Statistics) -> Vec<String> {
-        let is_over = |name: &String| statistics.brokers.get(name).is_none_or(Broker::is_up);
+        // A name that stands for no broker of its own never shows up among them.
+        let is_broker = |name: &str| !name.is_empty() && name != LABEL_OTHER;
+        let is_over =
+            |name: &String| is_broker(name) && statistics.brokers.get(name).is_none_or(Broker::is_up);
         self.failing.extract_if(.., is_over).collect()
     }
 }
 
+/// What librdkafka calls its connection to the group's coordinator, whichever broker that is.
+const COORDINATOR: &str = "GroupCoordinator";
+
 /// The broker that an error is about: librdkafka's texts begin with its name. Empty when this one does not.
 fn broker_of(text: &str) -> &str {
     match text.split_once(": ") {
-        Some((name, _)) if name.contains('/') && !name.contains(' ') => name,
+        Some((name, _)) if name == COORDINATOR || (name.contains('/') && !name.contains(' ')) => name,
         _ => "",
     }
 }

@@ -23,17 +23,14 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
-    waiting: Request,
+    wanted: BTreeMap<Key, Wanted>,
+    waiters: Vec<Waiter>,
     in_flight: Option<InFlight>,
     tags: usize,
     /// Nothing is sent before: the last request failed for a while.
     pause_until: Option<Instant>,
-}
-
-#[derive(Debug, Default)]
-struct Request {
-    offsets: BTreeMap<Key, Wanted>,
-    waiters: Vec<Waiter>,
+    /// So many of the next requests are for one partition each.
+    one_by_one: usize,
 }
 
 /// An offset to commit, and since when it is tried.
@@ -47,15 +44,15 @@ struct Wanted {
 struct InFlight {
     tag: usize,
     sent: Instant,
-    request: Request,
+    offsets: BTreeMap<Key, Wanted>,
 }
 
 /// Somebody who wants to know.
 #[derive(Debug)]
 struct Waiter {
     reply: Reply,
-    /// Still to be answered.
-    partitions: Vec<Key>,
+    /// Still to be answered, each by a commit of this offset or a later one.
+    offsets: Vec<(Key, i64)>,
     refused: Vec<Key>,
     failed: Option<CommitError>,
 }
@@ -80,47 +77,55 @@ pub(crate) enum Outcome {
 impl Commits {
     /// Adds what somebody wants committed. What needs no request, and what is one too many, is answered at once.
     pub(crate) fn add(&mut self, Admitted { commits, refused }: Admitted, reply: Reply, now: Instant) {
-        let partitions: Vec<_> = commits.keys().cloned().collect();
-        let waiter = Waiter { reply, partitions, refused, failed: None };
+        let offsets: Vec<_> = commits.iter().map(|(key, commit)| (key.clone(), commit.next)).collect();
+        let waiter = Waiter { reply, offsets, refused, failed: None };
         if commits.is_empty() {
             return waiter.answer();
         }
-        if !self.waiting.has_room() {
+        if !self.has_room() {
             let limit = COMMITS_WAITING_MAX;
             return answer_with(waiter.reply, Err(CommitError::QueueFull { limit }));
         }
         for (key, commit) in commits {
-            self.waiting.want(key, Wanted { commit, since: now });
+            self.want(key, Wanted { commit, since: now });
         }
-        self.waiting.waiters.push(waiter);
+        self.waiters.push(waiter);
     }
 
     /// The next request to send, with its tag; `None` while one is in flight.
     pub(crate) fn next(&mut self, now: Instant) -> Option<(Vec<TopicPartition>, usize)> {
         let is_paused = self.pause_until.is_some_and(|until| now < until);
-        if is_paused || self.in_flight.is_some() || self.waiting.is_empty() {
+        if is_paused || self.in_flight.is_some() || self.wanted.is_empty() {
             return None;
         }
         self.pause_until = None;
-        let request = std::mem::take(&mut self.waiting);
-        let offsets =
-            request.offsets.iter().map(|((topic, partition), Wanted { commit, .. })| TopicPartition {
-                leader_epoch: commit.leader_epoch,
-                ..TopicPartition::new(Arc::clone(topic), *partition).with_offset(commit.next)
-            });
-        let offsets = offsets.collect();
+        let offsets = match self.one_by_one.checked_sub(1) {
+            Some(left) => {
+                self.one_by_one = left;
+                self.wanted.pop_first().into_iter().collect()
+            }
+            None => std::mem::take(&mut self.wanted),
+        };
+        let request = offsets.iter().map(|((topic, partition), Wanted { commit, .. })| TopicPartition {
+            leader_epoch: commit.leader_epoch,
+            ..TopicPartition::new(Arc::clone(topic), *partition).with_offset(commit.next)
+        });
+        let request = request.collect();
         self.tags += 1;
-        self.in_flight = Some(InFlight { tag: self.tags, sent: now, request });
-        Some((offsets, self.tags))
+        self.in_flight = Some(InFlight { tag: self.tags, sent: now, offsets });
+        Some((request, self.tags))
     }
 
     /// When [`Commits::next`] has something again that it has not now.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.pause_until.filter(|_| self.in_flight.is_none() && !self.waiting.is_empty())
+        self.pause_until.filter(|_| self.in_flight.is_none() && !self.wanted.is_empty())
     }
 
     /// Takes in the answer to the request called `tag`. Whoever waits for it is told by [`Answer::tell`], once it is noted.
     /// `is_ours` tells whether an offset may still be committed.
+    ///
+    /// When one partition of several is refused, librdkafka reports its code for all of them, although the others may be
+    /// committed. So each is asked for again, alone, before anything is said of it.
     pub(crate) fn answered(
         &mut self,
         tag: usize,
@@ -129,52 +134,91 @@ impl Commits {
         now: Instant,
         is_ours: impl Fn(&Key, &Commit) -> bool,
     ) -> Option<Answer> {
-        let InFlight { sent, request, .. } = self.in_flight.take_if(|in_flight| in_flight.tag == tag)?;
-        let mut offsets = Vec::with_capacity(request.offsets.len());
-        for (key, wanted) in request.offsets {
+        let InFlight { sent, offsets: asked, .. } =
+            self.in_flight.take_if(|in_flight| in_flight.tag == tag)?;
+        let is_joint = 1 < asked.len();
+        let mut offsets = Vec::with_capacity(asked.len());
+        for (key, wanted) in asked {
             let commit = wanted.commit.clone();
+            // Whatever is said of it, it may be stored: an older one sent after it would put the group back.
+            self.never_below(&key, &commit);
             let outcome = match failure_of(&key, result, partitions) {
                 None => Outcome::Committed,
-                Some((code, error)) if passes(code) && is_ours(&key, &commit) && !wanted.is_tired(now) => {
-                    self.pause_until = Some(now + RETRY_DELAY);
-                    self.waiting.want(key.clone(), wanted);
-                    Outcome::Delayed(error)
+                Some((code, error)) => {
+                    let may_succeed = is_joint || passes(code);
+                    if may_succeed && is_ours(&key, &commit) && !wanted.is_tired(now) {
+                        if passes(code) {
+                            self.pause_until = Some(now + RETRY_DELAY);
+                        }
+                        self.one_by_one += usize::from(is_joint);
+                        self.want(key.clone(), wanted);
+                        Outcome::Delayed(error)
+                    } else {
+                        Outcome::Failed(error)
+                    }
                 }
-                Some((_, error)) => Outcome::Failed(error),
             };
-            if outcome == Outcome::Committed {
-                self.waiting.never_below(&key, &commit);
-            }
             offsets.push((key, commit, outcome));
         }
-        let mut waiters = request.waiters;
-        waiters.iter_mut().for_each(|waiter| waiter.take_in(&offsets));
-        let answered = waiters.extract_if(.., |waiter| waiter.partitions.is_empty()).collect();
-        self.waiting.waiters.append(&mut waiters);
+        self.waiters.iter_mut().for_each(|waiter| waiter.take_in(&offsets));
+        let answered = self.waiters.extract_if(.., |waiter| waiter.offsets.is_empty()).collect();
         Some(Answer { sent, offsets, answered })
     }
 
     /// Takes back what was not sent yet for a partition that is not ours any more.
     pub(crate) fn forget(&mut self, is_gone: impl Fn(&Key) -> bool) {
-        self.waiting.offsets.retain(|key, _| !is_gone(key));
-        for waiter in &mut self.waiting.waiters {
-            let gone = waiter.partitions.extract_if(.., |key| is_gone(key));
-            waiter.refused.extend(gone);
+        self.wanted.retain(|key, _| !is_gone(key));
+        let in_flight = self.in_flight.as_ref();
+        let is_sent = |key: &Key, next: i64| {
+            let sent = in_flight.and_then(|in_flight| in_flight.offsets.get(key));
+            sent.is_some_and(|sent| next <= sent.commit.next)
+        };
+        for waiter in &mut self.waiters {
+            let gone = waiter.offsets.extract_if(.., |(key, next)| is_gone(key) && !is_sent(key, *next));
+            waiter.refused.extend(gone.map(|(key, _)| key));
         }
         // Whoever has nothing left to wait for is answered now.
-        for waiter in self.waiting.waiters.extract_if(.., |waiter| waiter.partitions.is_empty()) {
+        for waiter in self.waiters.extract_if(.., |waiter| waiter.offsets.is_empty()) {
             waiter.answer();
         }
     }
 
     /// Whether an answer is outstanding for such a partition.
-    pub(crate) fn concern(&self, wanted: impl Fn(&Key) -> bool) -> bool {
-        let in_flight = self.in_flight.iter().flat_map(|in_flight| in_flight.request.offsets.keys());
-        self.waiting.offsets.keys().chain(in_flight).any(wanted)
+    pub(crate) fn concern(&self, is_concerned: impl Fn(&Key) -> bool) -> bool {
+        let in_flight = self.in_flight.iter().flat_map(|in_flight| in_flight.offsets.keys());
+        self.wanted.keys().chain(in_flight).any(is_concerned)
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.is_none() && self.waiting.is_empty()
+        self.in_flight.is_none() && self.wanted.is_empty()
+    }
+
+    /// Adds an offset; of two for one partition the higher one counts.
+    fn want(&mut self, key: Key, wanted: Wanted) {
+        let known = self.wanted.entry(key).or_insert_with(|| wanted.clone());
+        let since = known.since.min(wanted.since);
+        if known.commit.assignment != wanted.commit.assignment || known.commit.next < wanted.commit.next {
+            *known = wanted;
+        }
+        known.since = since;
+    }
+
+    /// Whether one more may wait. Those who dropped their future do not count.
+    fn has_room(&mut self) -> bool {
+        if COMMITS_WAITING_MAX <= self.waiters.len() {
+            self.waiters.retain(|waiter| !waiter.reply.is_closed());
+        }
+        self.waiters.len() < COMMITS_WAITING_MAX
+    }
+
+    /// Raises an offset that somebody with an older batch asked for to one that was sent meanwhile.
+    fn never_below(&mut self, key: &Key, sent: &Commit) {
+        if let Some(Wanted { commit, .. }) = self.wanted.get_mut(key)
+            && commit.assignment == sent.assignment
+            && commit.next < sent.next
+        {
+            *commit = sent.clone();
+        }
     }
 }
 
@@ -218,50 +262,19 @@ impl Wanted {
     }
 }
 
-impl Request {
-    fn is_empty(&self) -> bool {
-        self.offsets.is_empty()
-    }
-
-    /// Adds an offset; of two for one partition the higher one counts.
-    fn want(&mut self, key: Key, wanted: Wanted) {
-        let waiting = self.offsets.entry(key).or_insert_with(|| wanted.clone());
-        let since = waiting.since.min(wanted.since);
-        if waiting.commit.assignment != wanted.commit.assignment || waiting.commit.next < wanted.commit.next {
-            *waiting = wanted;
-        }
-        waiting.since = since;
-    }
-
-    /// Whether one more may wait. Those who dropped their future do not count.
-    fn has_room(&mut self) -> bool {
-        if COMMITS_WAITING_MAX <= self.waiters.len() {
-            self.waiters.retain(|waiter| !waiter.reply.is_closed());
-        }
-        self.waiters.len() < COMMITS_WAITING_MAX
-    }
-
-    /// Raises an offset that somebody with an older batch asked for to the one committed meanwhile: sent as it is, it would
-    /// put the group back.
-    fn never_below(&mut self, key: &Key, committed: &Commit) {
-        if let Some(Wanted { commit, .. }) = self.offsets.get_mut(key)
-            && commit.assignment == committed.assignment
-            && commit.next < committed.next
-        {
-            *commit = committed.clone();
-        }
-    }
-}
-
 impl Waiter {
     /// Strikes out what is decided.
-    fn take_in(&mut self, offsets: &[(Key, Commit, Outcome)]) {
-        for (key, _, outcome) in offsets {
-            if matches!(outcome, Outcome::Delayed(_)) || !self.partitions.contains(key) {
+    fn take_in(&mut self, answered: &[(Key, Commit, Outcome)]) {
+        for (key, commit, outcome) in answered {
+            if matches!(outcome, Outcome::Delayed(_)) {
                 continue;
             }
-            self.partitions.retain(|waited| waited != key);
-            if let Outcome::Failed(error) = outcome {
+            let is_decided = |(waited, next): &(Key, i64)| waited == key && *next <= commit.next;
+            let n_before = self.offsets.len();
+            self.offsets.retain(|offset| !is_decided(offset));
+            if let Outcome::Failed(error) = outcome
+                && self.offsets.len() < n_before
+            {
                 self.failed.get_or_insert_with(|| error.clone());
             }
         }

@@ -34,8 +34,11 @@ use crate::consumer::status::Status;
 ///
 ///     async fn load(_: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
 ///         let consumer = cx.find_default::<KafkaConsumerComponent>().await?.consumer()?;
-///         consumer.start(process)?;
 ///         Ok(Self { consumer })
+///     }
+///
+///     async fn on_all_components_loaded(&self) -> Result<(), LoadError> {
+///         Ok(self.consumer.start(process)?)
 ///     }
 ///
 ///     async fn stop(&self) {

@@ -247,6 +247,15 @@ pub(crate) fn callback_stuck(status: &Status, ends: &[BatchEnd]) {
     );
 }
 
+/// A callback that its client did not wait for goes on, and keeps the next client waiting.
+pub(crate) fn callback_still_runs(status: &Status) {
+    if !status.is_callback_stuck() {
+        status.callback_stuck();
+        let component = status.component();
+        tracing::error!(component, "Callback cannot be cancelled; the consumer waits for its end");
+    }
+}
+
 /// Reading goes on from these offsets.
 pub(crate) fn rolled_back(status: &Status, positions: &[TopicPartition]) {
     for TopicPartition { topic, partition, offset, .. } in positions {

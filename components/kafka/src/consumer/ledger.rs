@@ -52,8 +52,8 @@ pub(crate) struct Progress {
     pub(crate) committed: Option<i64>,
     /// Messages of it are collected, with a callback, or waiting to come again.
     pub(crate) is_pending: bool,
-    /// Timestamp in milliseconds of the oldest of those, or else of the last message that a callback is done with.
-    pub(crate) reached_ms: Option<i64>,
+    /// Timestamp of the oldest of those in milliseconds, where it has one.
+    pub(crate) oldest_ms: Option<i64>,
 }
 
 /// Messages in a row from one partition, as they are taken.
@@ -61,9 +61,8 @@ pub(crate) struct Progress {
 pub(crate) struct Taken {
     /// The first of them.
     pub(crate) offset: i64,
-    /// Timestamps of the first and the last one in milliseconds, where they have any.
-    pub(crate) first_ms: Option<i64>,
-    pub(crate) last_ms: Option<i64>,
+    /// Its timestamp in milliseconds, where it has one.
+    pub(crate) timestamp_ms: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -80,9 +79,8 @@ struct Partition {
     began: Option<i64>,
     processed: Option<(i64, Option<i32>)>,
     committed: Option<i64>,
-    /// The first and the last message taken and not processed yet, by their timestamps.
-    pending: Option<(Option<i64>, Option<i64>)>,
-    processed_ms: Option<i64>,
+    /// The first message taken and not processed yet, by its timestamp.
+    pending: Option<Option<i64>>,
 }
 
 impl Ledger {
@@ -97,7 +95,6 @@ impl Ledger {
                 processed: None,
                 committed: None,
                 pending: None,
-                processed_ms: None,
             };
             self.partitions.entry(Arc::clone(topic)).or_default().insert(*partition, fresh);
         }
@@ -128,8 +125,7 @@ impl Ledger {
     pub(crate) fn taken(&mut self, topic: &str, partition: i32, taken: Taken) -> bool {
         let Some(partition) = self.get_mut(topic, partition) else { return false };
         partition.began.get_or_insert(taken.offset);
-        let (first_ms, _) = partition.pending.unwrap_or((taken.first_ms, None));
-        partition.pending = Some((first_ms, taken.last_ms));
+        partition.pending.get_or_insert(taken.timestamp_ms);
         true
     }
 
@@ -154,7 +150,7 @@ impl Ledger {
             {
                 partition.processed = Some((end.next, end.leader_epoch));
                 // A batch takes everything that was taken before it.
-                partition.processed_ms = partition.pending.take().and_then(|(_, last_ms)| last_ms);
+                partition.pending = None;
             }
         }
     }
@@ -185,6 +181,10 @@ impl Ledger {
             {
                 let back_to = partition.committed.or(partition.began).unwrap_or(OFFSET_BEGINNING);
                 partition.processed = partition.processed.filter(|(next, _)| *next <= back_to);
+                if end.next <= back_to {
+                    // It was committed before it failed, so nothing of it comes again.
+                    partition.pending = None;
+                }
                 positions
                     .push(TopicPartition::new(Arc::clone(&end.topic), end.partition).with_offset(back_to));
             }
@@ -242,11 +242,11 @@ impl Ledger {
                 position: partition
                     .processed
                     .map(|(next, _)| next)
-                    .or(partition.committed)
+                    .max(partition.committed)
                     .or(partition.began),
                 committed: partition.committed,
                 is_pending: partition.pending.is_some(),
-                reached_ms: partition.pending.map_or(partition.processed_ms, |(first_ms, _)| first_ms),
+                oldest_ms: partition.pending.flatten(),
             });
             progress.collect::<Vec<_>>()
         };

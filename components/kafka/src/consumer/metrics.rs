@@ -114,6 +114,8 @@ pub(crate) struct Metrics {
     /// Milliseconds since the Unix epoch; 0 is never.
     last_poll: AtomicU64,
     last_commit: AtomicU64,
+    /// Since when partitions have messages of which none was taken yet, in milliseconds since the Unix epoch.
+    untaken_since: Mutex<BTreeMap<(Arc<str>, i32), i64>>,
 }
 
 /// Handles for one topic, looked up once for messages in a row.
@@ -144,6 +146,7 @@ impl Metrics {
             topics: Mutex::default(),
             last_poll: AtomicU64::new(0),
             last_commit: AtomicU64::new(0),
+            untaken_since: Mutex::default(),
         };
         metrics.begin_at_zero(settings.protocol);
         metrics
@@ -304,10 +307,8 @@ impl Metrics {
             let passed = (!progress.is_pending).then_some(reported.app_offset).filter(|offset| 0 <= *offset);
             let lag = known.max(passed).filter(|_| 0 <= end).map(|position| (end - position).max(0));
             offset(&LAG, lag);
-            let age_ms = match (lag, progress.reached_ms) {
-                (Some(0), _) if !progress.is_pending => Some(0),
-                (_, reached_ms) => reached_ms.map(|reached_ms| (now_ms - reached_ms).max(0)),
-            };
+            let since_ms = self.oldest_ms(progress, lag, now_ms);
+            let age_ms = since_ms.map(|since_ms| (now_ms - since_ms).max(0));
             if let Some(age_ms) = age_ms {
                 snapshot.gauge(&LAG_SECONDS, &labels, offset_as_f64(age_ms) / 1e3);
             }
@@ -319,6 +320,18 @@ impl Metrics {
             snapshot.gauge(&FETCH_QUEUE_MESSAGES, &[component], offset_as_f64(messages));
             snapshot.gauge(&FETCH_QUEUE_BYTES, &[component], offset_as_f64(bytes));
         }
+    }
+
+    /// When the oldest message arrived that no callback is done with: by its timestamp if it was taken, else the moment it
+    /// was first seen that there is one. `None` when that is not known.
+    fn oldest_ms(&self, progress: &Progress, lag: Option<i64>, now_ms: i64) -> Option<i64> {
+        let key = (Arc::clone(&progress.topic), progress.partition);
+        let mut untaken_since = lock(&self.untaken_since);
+        if progress.is_pending || lag.is_none_or(|lag| lag == 0) {
+            untaken_since.remove(&key);
+            return if progress.is_pending { progress.oldest_ms } else { lag.map(|_| now_ms) };
+        }
+        Some(*untaken_since.entry(key).or_insert(now_ms))
     }
 
     pub(crate) fn collect_userver(&self, view: &mut UserverView) {

@@ -7,13 +7,14 @@ use mainspring_core::ComponentContext;
 use mainspring_engine::{Task, TaskProcessor};
 use mainspring_kafka_ffi::Consumer;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::batch::{Batch, CommitRequest, Committer, next_request};
 use crate::consumer::config::Settings;
 use crate::consumer::events;
 use crate::consumer::ledger::Admitted;
-use crate::consumer::session::Session;
+use crate::consumer::session::{CANCELLED_CALLBACK_MAX, Session};
 use crate::consumer::status::{State, Status};
 
 /// What a callback's error becomes.
@@ -95,10 +96,14 @@ impl Run {
         let unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut callback) = unfinished else { return };
         self.status.enter(State::Backoff);
-        let ended = self.without_client(&mut callback).await;
-        if ended {
-            self.status.callback_in_time();
-        } else {
+        let status = Arc::clone(&self.status);
+        let ends = async {
+            if timeout(CANCELLED_CALLBACK_MAX, &mut callback).await.is_err() {
+                events::callback_still_runs(&status);
+                drop((&mut callback).await);
+            }
+        };
+        if !self.without_client(ends).await {
             *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(callback);
         }
     }

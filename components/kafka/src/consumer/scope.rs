@@ -16,8 +16,8 @@ use crate::consumer::status::{State, Status};
 
 /// The right to consume. One exists per component at a time; dropping it stops the consumer.
 ///
-/// Messages flow as soon as it is started, also while other components still load: start it in `load` once everything that
-/// the callback uses is there, or in `on_all_components_loaded`.
+/// Messages flow as soon as it is started: start it in `on_all_components_loaded`, so that a service that cannot start has
+/// taken none.
 #[must_use = "dropping the scope stops the consumer"]
 pub struct ConsumerScope {
     control: Arc<Control>,

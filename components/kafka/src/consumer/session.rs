@@ -83,12 +83,14 @@ struct Processing {
 
 /// How long a cancelled callback may take to let go before it counts as stuck and the client leaves the group: its partitions
 /// are better off elsewhere.
-const CANCELLED_CALLBACK_MAX: Duration = Duration::from_secs(10);
+pub(crate) const CANCELLED_CALLBACK_MAX: Duration = Duration::from_secs(10);
 
 struct Revoking {
     partitions: Vec<TopicPartition>,
     since: Instant,
     until: Instant,
+    /// The batch is done, so that only its commit is waited for.
+    awaits_commits: bool,
 }
 
 enum Event {

@@ -92,6 +92,10 @@ impl Status {
         self.callback.store(STUCK, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_callback_stuck(&self) -> bool {
+        self.callback.load(Ordering::Relaxed) == STUCK
+    }
+
     /// A partition cannot be read; `true` when that is new.
     pub(crate) fn unreadable(&self, topic: &str, partition: i32) -> bool {
         self.unreadable_partitions().insert((topic.into(), partition))

@@ -8,6 +8,7 @@ use mainspring_core::{Component, ComponentContext, Health, LoadError, ServiceOut
 use mainspring_engine::{Task, TaskProcessor};
 use mainspring_kafka_ffi as ffi;
 use mainspring_metrics::{Collector, Registration};
+use tokio::time::timeout;
 
 use crate::client::{ClientState, Connection, Role};
 use crate::producer::config::ProducerConfig;
@@ -87,8 +88,9 @@ impl Component for KafkaProducerComponent {
         let inner = &self.producer.inner;
         let flushing = self.flush();
         inner.close(self.drain_timeout).await;
-        // It ends with the last report, or with the same limit.
-        drop(flushing.await);
+        // It has ended with the last report, or ends with the same limit, unless no thread was free for it to begin.
+        flushing.cancel();
+        let _ended = timeout(PURGE_TIMEOUT, flushing).await.is_ok();
         let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(serving) = serving {
             serving.cancel();
@@ -103,8 +105,8 @@ impl Component for KafkaProducerComponent {
     }
 }
 
-/// How long records in flight are waited for: as long as they and those who wait for space may take, but no longer than
-/// leaves time to purge the rest, to say what was lost and to end the client.
+/// How long records in flight are waited for: twice `delivery_timeout`, as in userver, but no longer than leaves time to
+/// purge the rest, to say what was lost and to end the client.
 fn drain_timeout(delivery_timeout: Duration, stop_timeout: Duration) -> Duration {
     let room = stop_timeout.saturating_sub(2 * PURGE_TIMEOUT).max(stop_timeout / 2);
     room.min(2 * delivery_timeout)

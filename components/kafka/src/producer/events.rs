@@ -76,15 +76,21 @@ pub(crate) fn draining(component: &str, in_flight: usize, limit: Duration) {
     tracing::info!(component, in_flight, limit_ms, "Producer waits for records in flight");
 }
 
-pub(crate) fn stopped(component: &str, undelivered: &BTreeMap<Arc<str>, u64>) {
+pub(crate) fn stopped(component: &str, undelivered: &BTreeMap<Arc<str>, u64>, in_flight: usize) {
     let total: u64 = undelivered.values().sum();
-    if total == 0 {
+    if total == 0 && in_flight == 0 {
         tracing::info!(component, "Producer stopped; every record was answered");
         return;
     }
     let topics: Vec<_> = undelivered.iter().map(|(topic, count)| format!("{topic}: {count}")).collect();
     let topics = topics.join(", ");
-    tracing::error!(component, undelivered = total, topics, "Producer stopped with records not delivered");
+    tracing::error!(
+        component,
+        undelivered = total,
+        topics,
+        in_flight,
+        "Producer stopped with records not delivered"
+    );
 }
 
 /// The stop was cut short.

@@ -26,6 +26,9 @@ use crate::producer::metrics::{Metrics, TopicMetrics};
 use crate::producer::record::{Delivery, Record};
 use crate::producer::send::{InFlight, SendFuture, Waiting};
 
+/// Time between two purges while records are left.
+const PURGE_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How long the reports of purged records may take, and then the client's threads to end.
 pub(crate) const PURGE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -255,8 +258,13 @@ impl Inner {
     }
 
     /// Takes a record back; `false` when its turn has come already.
-    pub(crate) fn leave_line(&self, place: &Place<Result<InFlight, SendError>>) -> bool {
-        self.line.leave(place).is_some()
+    pub(crate) fn leave_line(self: &Arc<Self>, place: &Place<Result<InFlight, SendError>>) -> bool {
+        let has_left = self.line.leave(place).is_some();
+        if has_left {
+            // Smaller ones behind it may fit.
+            self.serve_line();
+        }
+        has_left
     }
 
     /// The error of a record that never reached the queue, which is reported here.
@@ -360,13 +368,23 @@ impl Inner {
             events::draining(self.state.component(), in_flight, limit);
         }
         if timeout(limit, self.drained()).await.is_err() {
-            live.client.purge();
             // Records that are left after this resolve when the client ends.
-            let _left = timeout(PURGE_TIMEOUT, self.drained()).await;
+            let _left = timeout(PURGE_TIMEOUT, self.purged(&live)).await;
         }
         let undelivered =
             std::mem::take(&mut *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner));
-        events::stopped(self.state.component(), &undelivered);
+        events::stopped(self.state.component(), &undelivered, self.in_flight());
+    }
+
+    /// Gives up on everything in flight, again and again: what is on its way between two of librdkafka's queues escapes a
+    /// purge.
+    async fn purged(&self, live: &Live) {
+        loop {
+            live.client.purge();
+            if timeout(PURGE_INTERVAL, self.drained()).await.is_ok() {
+                return;
+            }
+        }
     }
 
     async fn drained(&self) {

@@ -53,6 +53,7 @@ fn a_broker_in_trouble_is_told_once_until_it_is_up_again() {
 fn an_error_without_a_broker_has_no_name() {
     assert_eq!(super::broker_of("a:9092/bootstrap: Disconnected"), "a:9092/bootstrap");
     assert_eq!(super::broker_of("ssl://a:9092/1: SSL handshake failed: alert"), "ssl://a:9092/1");
+    assert_eq!(super::broker_of("GroupCoordinator: a:9092: Connect failed"), "GroupCoordinator");
     assert_eq!(super::broker_of("1/1 brokers are down: all of them"), "");
     assert_eq!(super::broker_of("Disconnected"), "");
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mainspring_engine::TaskError;
 use mainspring_kafka_ffi as ffi;
+use mainspring_logging::Chain;
 use tokio::time::Instant;
 
 use crate::consumer::batch::Batch;
@@ -12,7 +13,7 @@ use crate::consumer::ledger::{BatchEnd, Taken};
 use crate::consumer::message::Message;
 use crate::consumer::run::ClientFailure;
 use crate::consumer::session::{Phase, Processing, Session};
-use crate::consumer::status::State;
+use crate::consumer::status::{State, Status};
 
 impl Session<'_> {
     pub(super) fn on_messages(&mut self, added_from: usize) {
@@ -30,7 +31,7 @@ impl Session<'_> {
         let mut all_ours = true;
         for run in added.chunk_by(is_same_partition) {
             let first = &run[0];
-            let is_ours = self.run.status.ledger().taken(first.topic(), first.partition(), taken(run));
+            let is_ours = self.run.status.ledger().taken(first.topic(), first.partition(), taken(first));
             self.run
                 .status
                 .readable(|(topic, partition)| *partition == first.partition() && **topic == *first.topic());
@@ -60,8 +61,13 @@ impl Session<'_> {
         let batch = Batch::new(messages, committer.clone(), Arc::clone(&ends));
         let callback = Arc::clone(&self.run.callback);
         // Called, and its error shown and dropped, inside the task, so that a panic in any of that is caught as well.
-        let callback = async move { callback(batch).await.map_err(|error| with_causes(&*error)) };
+        let callback = async move { callback(batch).await.map_err(|error| Chain(&*error).to_string()) };
         let callback = committer.inside(Arc::clone(&ends), callback);
+        let status = Arc::clone(&self.run.status);
+        let callback = async move {
+            let _however_it_ends = InTime(status);
+            callback.await
+        };
         let task = self.run.cx.spawn_on(&self.run.callback_processor, "messages_processing", callback);
         let began = Instant::now();
         self.phase = Phase::Processing(Processing { task, ends, began, warned: false, overdue: false });
@@ -110,7 +116,6 @@ impl Session<'_> {
             Err(TaskError::Panicked { message }) => Failure::Panicked(message),
             Err(_) => Failure::Cancelled,
         };
-        self.run.status.callback_in_time();
         let is_ending = self.stopping || self.failure.is_some();
         events::batch_failed(&self.run.status, &self.run.settings, &ends, &failure, took, is_ending);
         let failed = self.run.status.ledger().failed(&ends);
@@ -126,6 +131,7 @@ impl Session<'_> {
             return;
         };
         self.enter_state();
+        self.collecting_since = Instant::now();
         let positions = self.run.status.ledger().rollback(&failed);
         if positions.is_empty() {
             return;
@@ -141,17 +147,18 @@ impl Session<'_> {
     }
 }
 
-/// An error with everything that led to it.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+/// Says that no callback is past its limit, once this one has let go.
+struct InTime(Arc<Status>);
+
+impl Drop for InTime {
+    fn drop(&mut self) {
+        self.0.callback_in_time();
+    }
 }
 
-/// What the ledger notes of messages in a row.
-fn taken(run: &[ffi::Message]) -> Taken {
-    let millis = |message: &ffi::Message| message.timestamp().map(|timestamp| timestamp.millis());
-    let (first, last) = (&run[0], &run[run.len() - 1]);
-    Taken { offset: first.offset(), first_ms: millis(first), last_ms: millis(last) }
+fn taken(first: &ffi::Message) -> Taken {
+    let timestamp_ms = first.timestamp().map(|timestamp| timestamp.millis());
+    Taken { offset: first.offset(), timestamp_ms }
 }
 
 fn is_same_partition(a: &ffi::Message, b: &ffi::Message) -> bool {

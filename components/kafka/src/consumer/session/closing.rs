@@ -23,9 +23,14 @@ impl Session<'_> {
         self.messages = Vec::new();
         self.finish_callback().await;
         self.stopping = true;
+        // What was asked for before the stop comes before it.
+        while let Ok(request) = self.run.requests.try_recv() {
+            self.on_request(request);
+        }
         if self.failure != Some(ClientFailure::Fatal) {
             self.serve_while(|session| !session.commits.is_idle(), "commits", STOP_COMMITS_MAX).await;
             self.closing = true;
+            self.hand_back();
             match self.consumer.start_close() {
                 Ok(()) => {
                     self.serve_while(|session| !session.closed, "leaving the group", STOP_CLOSE_MAX).await;
@@ -36,12 +41,9 @@ impl Session<'_> {
         let Session { run, consumer, failure, phase, .. } = self;
         run.status.ledger().clear();
         run.status.readable(|_| true);
-        match phase {
+        if let Phase::Processing(processing) = phase {
             // The next client waits for it.
-            Phase::Processing(processing) => {
-                *run.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(processing.task);
-            }
-            Phase::Collecting | Phase::Backoff { .. } => run.status.callback_in_time(),
+            *run.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(processing.task);
         }
         if timeout(STOP_DESTROY_MAX, consumer.destroy()).await.is_err() {
             events::stop_overran(

@@ -1,6 +1,7 @@
 //! Partitions that come and go, under every protocol.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mainspring_kafka_ffi::{KafkaError, RebalanceProtocol, TopicPartition};
 use tokio::time::Instant;
@@ -14,6 +15,9 @@ use crate::consumer::status::State;
 /// The part of `max.poll.interval.ms` for which the running batch may hold revoked partitions back. The group waits for that
 /// long for its members to answer a rebalance; the rest is for the commit and the answer.
 const REVOKE_WAIT_PART: u32 = 2;
+
+/// Longest wait for the commit of a batch that is done: nothing of other partitions is read meanwhile.
+const REVOKE_COMMITS_MAX: Duration = Duration::from_secs(10);
 
 impl Session<'_> {
     pub(super) fn on_assigned(&mut self, partitions: &[TopicPartition]) {
@@ -55,12 +59,12 @@ impl Session<'_> {
         // Once the client closes, what was to be waited for has been waited for.
         let is_over = lost || self.closing;
         let until = if is_over { since } else { since + self.run.settings.poll_interval / REVOKE_WAIT_PART };
-        self.revoking = Some(Revoking { partitions, since, until });
+        self.revoking = Some(Revoking { partitions, since, until, awaits_commits: false });
     }
 
     /// Hands revoked partitions back once nothing of theirs is under way, or when it takes too long.
     pub(super) fn hand_back_revoked(&mut self) {
-        let Some(Revoking { partitions, since, until }) = &self.revoking else { return };
+        let Some(Revoking { partitions, since, until, awaits_commits }) = &mut self.revoking else { return };
         let is_revoked = |(topic, partition): &Key| {
             partitions.iter().any(|revoked| revoked.topic == *topic && revoked.partition == *partition)
         };
@@ -71,6 +75,9 @@ impl Session<'_> {
             Phase::Collecting | Phase::Backoff { .. } => false,
         };
         let is_busy = is_processing || self.commits.concern(is_revoked);
+        if is_busy && !is_processing && !std::mem::replace(awaits_commits, true) {
+            *until = (*until).min(Instant::now() + REVOKE_COMMITS_MAX);
+        }
         if is_busy && Instant::now() < *until {
             return;
         }
@@ -80,7 +87,8 @@ impl Session<'_> {
         self.hand_back();
     }
 
-    fn hand_back(&mut self) {
+    /// Hands revoked partitions back, whatever is under way.
+    pub(super) fn hand_back(&mut self) {
         let Some(Revoking { partitions, .. }) = self.revoking.take() else { return };
         let is_everything = self.consumer.rebalance_protocol() != RebalanceProtocol::Cooperative;
         if is_everything {

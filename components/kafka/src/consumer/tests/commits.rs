@@ -107,17 +107,43 @@ fn so_many_wait_for_the_answer_and_no_more() {
     assert!(waiting.iter_mut().all(|answer| answer.try_recv() == Ok(Ok(()))));
 }
 
+/// librdkafka says of all partitions what was said of one.
 #[test]
-fn only_those_whose_partitions_failed_are_told_so() {
+fn a_refused_request_is_repeated_one_by_one_and_only_those_whose_partitions_failed_are_told_so() {
+    let not_allowed = KafkaCode::from_raw(29);
     let mut commits = Commits::default();
     let mut first = ask(&mut commits, &[(0, 10)]);
     let mut second = ask(&mut commits, &[(1, 10)]);
     let (_, tag) = next(&mut commits).unwrap();
-    answered(&mut commits, tag, &[(1, KafkaCode::from_raw(29))]);
-    assert_eq!(first.try_recv(), Ok(Ok(())));
+    // Partition 0 is stored in truth; an older batch must not put it back.
+    let mut older = ask(&mut commits, &[(0, 5)]);
+    answered(&mut commits, tag, &[(0, not_allowed), (1, not_allowed)]);
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(0, 10)], "alone, and at once");
+    answered(&mut commits, tag, &[]);
+    assert_eq!((first.try_recv(), older.try_recv()), (Ok(Ok(())), Ok(Ok(()))));
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(1, 10)]);
+    answered(&mut commits, tag, &[(1, not_allowed)]);
     let error = second.try_recv().unwrap().unwrap_err();
     assert_eq!(error.kafka_code(), Some(29));
     assert_eq!(error.to_string(), "commit of `t`[1] failed: Broker: Topic authorization failed");
+    assert!(commits.is_idle());
+}
+
+#[test]
+fn an_answer_to_an_older_offset_is_none_to_a_newer_one() {
+    let mut commits = Commits::default();
+    let mut older = ask(&mut commits, &[(0, 10)]);
+    let (_, tag) = next(&mut commits).unwrap();
+    let mut newer = ask(&mut commits, &[(0, 20)]);
+    answered(&mut commits, tag, &[(0, KafkaCode::from_raw(29))]);
+    assert!(older.try_recv().unwrap().is_err());
+    assert_eq!(newer.try_recv(), Err(TryRecvError::Empty));
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(0, 20)]);
+    answered(&mut commits, tag, &[]);
+    assert_eq!(newer.try_recv(), Ok(Ok(())));
 }
 
 #[test]
@@ -179,12 +205,16 @@ fn what_fails_during_a_rebalance_is_asked_for_again() {
     let mut commits = Commits::default();
     let mut both = ask(&mut commits, &[(0, 10), (1, 5)]);
     let (_, tag) = next(&mut commits).unwrap();
-    answered(&mut commits, tag, &[(0, REBALANCING)]);
-    assert_eq!(both.try_recv(), Err(TryRecvError::Empty), "one of its partitions is not answered yet");
+    answered(&mut commits, tag, &[(0, REBALANCING), (1, REBALANCING)]);
+    assert_eq!(both.try_recv(), Err(TryRecvError::Empty));
     assert!(commits.concern(|key| key.1 == 0));
     let mut newer = ask(&mut commits, &[(0, 20)]);
     let (offsets, tag) = next_after_pause(&mut commits);
-    assert_eq!(offsets, [(0, 20)], "the higher of both, and nothing that is committed");
+    assert_eq!(offsets, [(0, 20)], "the higher of both");
+    answered(&mut commits, tag, &[]);
+    assert_eq!(both.try_recv(), Err(TryRecvError::Empty), "one of its partitions is not answered yet");
+    let (offsets, tag) = next(&mut commits).unwrap();
+    assert_eq!(offsets, [(1, 5)]);
     answered(&mut commits, tag, &[]);
     assert_eq!((both.try_recv(), newer.try_recv()), (Ok(Ok(())), Ok(Ok(()))));
     assert!(commits.is_idle());

@@ -17,7 +17,7 @@ fn assigned(ids: &[i32]) -> Ledger {
 
 /// Messages from this offset on, a second later for each offset.
 fn from(offset: i64) -> Taken {
-    Taken { offset, first_ms: Some(offset * 1000), last_ms: Some(offset * 1000 + 999) }
+    Taken { offset, timestamp_ms: Some(offset * 1000) }
 }
 
 /// A batch of messages `range` of partition 0.
@@ -174,7 +174,7 @@ fn the_oldest_message_that_is_not_processed_is_known_by_its_time() {
     let mut ledger = assigned(&[0]);
     let reached = |ledger: &Ledger| {
         let progress = ledger.progress().remove(0);
-        (progress.is_pending, progress.reached_ms)
+        (progress.is_pending, progress.oldest_ms)
     };
     assert_eq!(reached(&ledger), (false, None));
     assert!(ledger.taken("t", 0, from(5)));
@@ -185,5 +185,15 @@ fn the_oldest_message_that_is_not_processed_is_known_by_its_time() {
     ledger.rollback(&failed);
     let ends = hand_out(&mut ledger, 5..10);
     ledger.processed(&ends);
-    assert_eq!(reached(&ledger), (false, Some(5999)));
+    assert_eq!(reached(&ledger), (false, None));
+}
+
+#[test]
+fn a_batch_that_was_committed_before_it_failed_is_done_with() {
+    let mut ledger = assigned(&[0]);
+    let ends = hand_out(&mut ledger, 5..10);
+    commit(&mut ledger, &ends);
+    assert_eq!(rolled_back_to(&mut ledger, &ends), Some(10));
+    let progress = ledger.progress().remove(0);
+    assert_eq!((progress.position, progress.is_pending), (Some(10), false));
 }

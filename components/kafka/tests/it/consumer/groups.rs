@@ -197,7 +197,8 @@ async fn a_commit_that_meets_a_rebalance_is_tried_again_under_the_new_protocol()
 async fn partitions_that_are_lost_come_back_with_everything_that_was_not_committed() {
     let kafka = Kafka::new(1);
     kafka.fill(0..10).await;
-    let service = kafka.service(&format!("max_batch_size: 10\nrd_kafka_custom_options: {{{CLASSIC}}}")).await;
+    let options = format!("max_batch_size: 10\npoll_timeout: 1h\nrd_kafka_custom_options: {{{CLASSIC}}}");
+    let service = kafka.service(&options).await;
     let (tx, mut rx) = mpsc::channel(8);
     let scope = service.scope();
     scope
@@ -222,7 +223,9 @@ async fn partitions_that_are_lost_come_back_with_everything_that_was_not_committ
 async fn a_batch_holds_revoked_partitions_back_for_half_the_poll_interval_at_most() {
     let kafka = Kafka::new(1);
     kafka.fill(0..1).await;
-    let options = format!("max_callback_duration: 6s\nrd_kafka_custom_options: {{{CLASSIC}}}");
+    // The callback is cancelled after 20 s; a test machine has the other half of that to bring the revocation about.
+    let custom = "fetch.wait.max.ms: '10', session.timeout.ms: '20000', heartbeat.interval.ms: '100'";
+    let options = format!("max_callback_duration: 20s\nrd_kafka_custom_options: {{{custom}}}");
     let (first, second) = (kafka.service(&options).await, kafka.service(&options).await);
     let entered = Arc::new(Notify::new());
     let enters = Arc::clone(&entered);

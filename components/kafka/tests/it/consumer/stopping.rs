@@ -99,7 +99,7 @@ async fn a_callback_that_does_not_end_delays_the_stop_by_its_own_limit_only() {
     within("callback", entered.notified()).await;
     let began = Instant::now();
     within("stop", scope.stop()).await;
-    assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "without it, it would be ten seconds and more");
     assert_eq!(service.state(), "stopped");
 }
 
