@@ -117,7 +117,7 @@ impl Component for ServerComponent {
     }
 
     async fn on_all_components_are_stopping(&self) {
-        self.main.listener.drain().await;
+        self.main.listener.drain_or_cut_off().await;
     }
 
     /// It takes no more requests by then; what is left is the monitor.
@@ -126,7 +126,7 @@ impl Component for ServerComponent {
     }
 
     async fn stop(&self) {
-        // What is left of the main listener has had its time.
+        // Without the hook, after a start that failed, it is open still.
         self.main.listener.close(Duration::ZERO).await;
         if let Some(monitor) = &self.monitor {
             monitor.listener.close(MONITOR_DRAIN_MAX).await;

@@ -9,6 +9,7 @@ use std::fmt;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
+use mainspring_logging::Chain;
 use serde_json::{Map, Value};
 
 /// An answer that is no success.
@@ -156,7 +157,7 @@ impl HandlerError {
     #[must_use]
     pub fn into_response(self) -> Response {
         let Parts { status, message, code, details, body, error_type, cause } = *self.parts;
-        let failure = Failure { error_type, cause: cause.as_deref().map(chain) };
+        let failure = Failure { error_type, cause: cause.as_deref().map(|cause| Chain(cause).to_string()) };
         let body = body.unwrap_or_else(|| {
             let mut body = Map::new();
             let code = code.unwrap_or_else(|| status.as_str().to_owned());
@@ -191,16 +192,4 @@ pub(crate) fn json_response(status: StatusCode, text: impl Into<Body>) -> Respon
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// An error with all its causes, joined by `: `.
-fn chain(error: &(dyn Error + Send + Sync + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -138,6 +138,16 @@ impl Listener {
         connections.wait().await;
     }
 
+    /// As [`Listener::drain`], but given up on it cuts off the connections that are left.
+    ///
+    /// # Cancel safety
+    /// Dropping it is what cuts them off.
+    pub(crate) async fn drain_or_cut_off(&self) {
+        let cut_off = CutOff { shared: &self.shared, is_due: true };
+        self.drain().await;
+        cut_off.disarm();
+    }
+
     /// Drains for no longer than `limit`, then cuts off the connections that are left: a client that stalls must not
     /// hold up a stop.
     ///
@@ -145,9 +155,29 @@ impl Listener {
     /// As for [`Listener::drain`].
     pub(crate) async fn close(&self, limit: Duration) {
         if tokio::time::timeout(limit, self.drain()).await.is_err() {
+            drop(CutOff { shared: &self.shared, is_due: true });
+            self.shared.connections.wait().await;
+        }
+    }
+}
+
+/// Cuts off whoever is still connected when it is dropped.
+struct CutOff<'a> {
+    shared: &'a Shared,
+    is_due: bool,
+}
+
+impl CutOff<'_> {
+    fn disarm(mut self) {
+        self.is_due = false;
+    }
+}
+
+impl Drop for CutOff<'_> {
+    fn drop(&mut self) {
+        if self.is_due && !self.shared.closing.is_cancelled() {
             self.shared.events.cutting_off();
             self.shared.closing.cancel();
-            self.shared.connections.wait().await;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use mainspring_engine::EngineError;
+use mainspring_logging::Chain;
 
 use crate::component::quoted_list;
 
@@ -214,19 +215,4 @@ pub(crate) fn arrows(chain: &[String]) -> String {
 
 fn needed_by(chain: &[String]) -> String {
     if chain.len() < 2 { String::new() } else { format!("; needed by {}", arrows(chain)) }
-}
-
-/// An error and its causes, joined by `: `.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }

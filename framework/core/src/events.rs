@@ -4,9 +4,10 @@ use std::error::Error;
 use std::time::Duration;
 
 use mainspring_engine::Panic;
+use mainspring_logging::Chain;
 use tracing::{debug, error, info, warn};
 
-use crate::error::{Chain, arrows};
+use crate::error::arrows;
 
 pub(crate) fn loading(components: usize) {
     info!(components, "Loading components");

@@ -51,8 +51,8 @@ impl Lifecycle {
         let began = Instant::now();
         match self.start(prepared, began).await {
             Ok(true) => {
-                events::ready(began.elapsed());
                 service.enter(Phase::Running);
+                events::ready(began.elapsed());
                 service.stop_requested().cancelled().await;
             }
             Ok(false) => {}

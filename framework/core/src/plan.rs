@@ -40,8 +40,9 @@ pub struct ManagerConfig {
     #[serde(default = "ManagerConfig::default_component_stop_timeout")]
     pub component_stop_timeout: HumanDuration,
     /// Longest time for all steps of the stop together, after `graceful_shutdown_interval`; what is left of them is
-    /// cut then and named in the report. Keep both together below the time after which the process is killed.
-    /// Duration, longer than `0s`; default `2m`.
+    /// cut then and named in the report. Keep both together ten seconds below the time after which the process is
+    /// killed: threads that block and the last lines of the log may take those. A stop in the middle of the start may
+    /// take `component_stop_timeout` more. Duration, longer than `0s`; default `2m`.
     #[serde(default = "ManagerConfig::default_shutdown_timeout")]
     pub shutdown_timeout: HumanDuration,
     /// Longest time for all components to load. Duration, longer than `0s`; default `10m`.

@@ -165,9 +165,7 @@ impl Service {
         let _service_metrics =
             handle.metrics().register(Arc::new(crate::statistics::ServiceCollector::new(handle.clone())));
         let lifecycle = Lifecycle::new(registry, plan.manager.clone());
-        engine
-            .block_on(&default, lifecycle.run(prepared))
-            .expect("the default task processor is declared: checked in `Plan::check`")
+        engine.block_on(lifecycle.run(prepared))
     }
 }
 

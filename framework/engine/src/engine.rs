@@ -75,6 +75,8 @@ pub struct Unfinished {
 /// thread that started it.
 #[derive(Debug)]
 pub struct Engine {
+    /// Has no threads and a clock of its own: task processors whose threads are all blocked cannot stop it.
+    driver: Runtime,
     runtimes: Vec<(TaskProcessor, Runtime)>,
 }
 
@@ -88,7 +90,10 @@ impl Engine {
         dispatch: &Dispatch,
     ) -> Result<Self, EngineError> {
         panics::install_hook();
-        let mut engine = Self { runtimes: Vec::new() };
+        let driver = Builder::new_current_thread().enable_time().build();
+        let driver = driver
+            .map_err(|source| EngineError::Runtime { name: "the service itself".to_owned(), source })?;
+        let mut engine = Self { driver, runtimes: Vec::new() };
         for spec in specs {
             let runtime = runtime(&spec, dispatch)
                 .map_err(|source| EngineError::Runtime { name: spec.name.clone(), source })?;
@@ -104,10 +109,9 @@ impl Engine {
         TaskProcessors(self.runtimes.iter().map(|(processor, _)| processor.clone()).collect())
     }
 
-    /// Runs `future` on the calling thread, inside the runtime called `name`; `None` when there is none.
-    pub fn block_on<F: Future>(&self, name: &str, future: F) -> Option<F::Output> {
-        let (_, runtime) = self.runtimes.iter().find(|(processor, _)| processor.name() == name)?;
-        Some(runtime.block_on(future))
+    /// Runs `future` on the calling thread, with a clock that goes on whatever the task processors do.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.driver.block_on(future)
     }
 
     /// Cancels what still runs and joins the threads, all within `timeout`.

@@ -84,7 +84,11 @@ fn claim(payload: &(dyn Any + Send)) -> Panic {
     let message = message(payload);
     match claim_swallowed() {
         Some(panic) if panic.message == message => panic,
-        _ => Panic { message, location: "unknown".to_owned() },
+        swallowed => {
+            // Another panic, which other code has caught: whoever asks for those next reports it.
+            UNCLAIMED.set(swallowed);
+            Panic { message, location: "unknown".to_owned() }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{Task, TaskError, TaskProcessorSpec};
 /// let engine = Engine::start([TaskProcessorSpec::new("main-task-processor", 1)], &tracing::Dispatch::none())?;
 /// let main = engine.processors().get("main-task-processor").cloned().expect("it was declared");
 /// let task = main.spawn("sum", async { 1 + 1 });
-/// assert_eq!(engine.block_on("main-task-processor", task), Some(Ok(2)));
+/// assert_eq!(engine.block_on(task), Ok(2));
 /// assert_eq!(engine.shutdown(std::time::Duration::from_secs(1)), []);
 /// # Ok::<(), mainspring_engine::EngineError>(())
 /// ```

@@ -68,6 +68,11 @@ impl TaskRecord {
     fn panicked(&mut self, panic: Panic) -> TaskError {
         self.ended = true;
         self.processor.stats().panicked.inc();
+        self.report(&panic);
+        TaskError::Panicked { message: panic.message }
+    }
+
+    fn report(&self, panic: &Panic) {
         error!(
             task = %self.key.1,
             task_processor = self.processor.name(),
@@ -75,7 +80,6 @@ impl TaskRecord {
             panic = panic.message,
             "Task panicked"
         );
-        TaskError::Panicked { message: panic.message }
     }
 }
 
@@ -127,7 +131,14 @@ impl<F: Future<Output = Result<T, TaskError>>, T> Future for Supervised<F> {
         };
         let (future, record) = self.task.take().expect("it was there for this poll");
         let dropped = record.run(move || drop(future));
-        Poll::Ready(record.ended(outcome.and_then(|output| dropped.map(|()| output))))
+        Poll::Ready(match (outcome, dropped) {
+            (Ok(output), dropped) => record.ended(dropped.map(|()| output)),
+            (Err(panic), Ok(())) => record.ended(Err(panic)),
+            (Err(panic), Err(in_drop)) => {
+                record.report(&in_drop);
+                record.ended(Err(panic))
+            }
+        })
     }
 }
 

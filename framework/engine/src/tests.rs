@@ -133,7 +133,7 @@ fn a_cancelled_task_is_counted_as_cancelled() {
 #[test]
 fn a_task_can_be_cancelled_by_nobody_waiting_for_it() {
     let (engine, main) = engine();
-    assert_eq!(engine.block_on(MAIN, main.spawn("sum", async { 1 + 1 }).cancel_on_drop()), Some(Ok(2)));
+    assert_eq!(engine.block_on(main.spawn("sum", async { 1 + 1 }).cancel_on_drop()), Ok(2));
     drop(main.spawn("endless", std::future::pending::<()>()).cancel_on_drop());
     let deadline = std::time::Instant::now() + LIMIT;
     while main.counts().cancelled == 0 {
@@ -151,7 +151,7 @@ fn the_end_of_a_scope_is_the_end_of_its_tasks_counted_and_all() {
         drop(scope.spawn_on(&main, "endless", std::future::pending::<()>()));
         drop(scope.spawn_on(&main, "panicking", async { panic!("as it must") }));
         drop(scope.spawn_on(&main, "short", async {}));
-        engine.block_on(MAIN, scope.end()).unwrap();
+        engine.block_on(scope.end());
         let counts = main.counts();
         assert_eq!((counts.created, counts.alive()), (3 * round, 0));
     }
@@ -172,7 +172,7 @@ fn the_end_of_a_scope_waits_for_its_blocking_calls_and_begins_no_more() {
         "told to end"
     });
     has_begun.recv_timeout(LIMIT).unwrap();
-    engine.block_on(MAIN, scope.end()).unwrap();
+    engine.block_on(scope.end());
     assert_eq!(main.counts().alive(), 0);
     assert_eq!(block_on(&engine, call), Ok("told to end"));
     let late = scope.spawn_blocking_on(&main, "late", || "began all the same");
@@ -254,7 +254,7 @@ fn engine() -> (Engine, TaskProcessor) {
 
 fn block_on<T>(engine: &Engine, task: Task<T>) -> Result<T, TaskError> {
     let bounded = async move { tokio::time::timeout(LIMIT, task).await.expect("the task ends") };
-    engine.block_on(MAIN, bounded).expect("the processor exists")
+    engine.block_on(bounded)
 }
 
 #[derive(Clone, Default)]

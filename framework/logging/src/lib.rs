@@ -29,6 +29,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chain;
 mod config;
 mod counts;
 mod error;
@@ -43,6 +44,7 @@ mod recent;
 mod record;
 mod sink;
 
+pub use crate::chain::Chain;
 pub use crate::config::{FilePath, Format, LoggerConfig, LoggersConfig, OverflowBehavior};
 pub use crate::error::LoggingError;
 pub use crate::format::Colors;

@@ -8,6 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use tracing::Metadata;
 use tracing::field::{Field, Visit};
 
+use crate::chain::Chain;
 use crate::level::Level;
 
 /// Longest text of a record and of each text field, in characters.
@@ -183,7 +184,7 @@ macro_rules! visit_into_set {
                 self.set(field, FieldValue::Bool(value));
             }
             fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-                self.set(field, FieldValue::Text(cut(chain(value))));
+                self.set(field, FieldValue::Text(cut(Chain(value).to_string())));
             }
         }
     };
@@ -191,18 +192,6 @@ macro_rules! visit_into_set {
 
 visit_into_set!(EventVisitor<'_>);
 visit_into_set!(SpanVisitor<'_>);
-
-/// An error and its causes, joined by `: `.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
 
 /// One spelling in all formats: lower case, `_` for `.`, and never a key that formats write themselves.
 fn key(name: &'static str) -> Cow<'static, str> {

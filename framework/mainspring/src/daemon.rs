@@ -1,12 +1,12 @@
 //! A service as a process: arguments, configuration, signals, exit code.
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use mainspring_config::{Problems, Source, Surroundings, VarsOptions};
 use mainspring_core::{ComponentList, Service, ServiceError, ServiceOptions, StopReport};
+use mainspring_logging::Chain;
 
 use crate::arguments::Arguments;
 use crate::{Exit, OsSurroundings, last_words, signals};
@@ -35,7 +35,7 @@ pub fn daemon_main(components: ComponentList) -> ExitCode {
     };
     let ending = run(&components, &arguments, &mut io::stdout(), &mut io::stderr());
     if let Some(words) = ending.last_words {
-        last_words::say(words, || {});
+        last_words::say(words);
     }
     ending.exit.into()
 }
@@ -120,16 +120,10 @@ pub(crate) fn conclude(outcome: Result<StopReport, ServiceError>) -> Ending {
             Ending { exit: Exit::StopUnfinished, last_words: Some(words) }
         }
         Err(error) => {
-            let words = format!("error: {}", chain(&error));
+            let words = format!("error: {}", Chain(&error));
             Ending { exit: Exit::StartFailed, last_words: Some(words) }
         }
     }
-}
-
-/// An error and its causes, joined by `: `.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn say(stream: &mut impl Write, text: std::fmt::Arguments<'_>) {

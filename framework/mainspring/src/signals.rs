@@ -84,7 +84,7 @@ fn reopen_logs(service: &ServiceHandle) {
 #[expect(clippy::exit, reason = "a second signal means now, whatever still runs")]
 fn exit_at_once(service: &ServiceHandle, signal: &str) -> ! {
     let logging = service.logging().clone();
-    last_words::say(format!("error: ended at once by a second signal ({signal})"), move || {
+    last_words::say_hurriedly(format!("error: ended at once by a second signal ({signal})"), move || {
         logging.flush(last_words::BEFORE_LIMIT);
     });
     std::process::exit(Exit::Forced as i32);

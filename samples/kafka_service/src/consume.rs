@@ -17,6 +17,7 @@ static CONSUMED: Family =
 #[derive(Debug)]
 pub struct ConsumerHandler {
     scope: ConsumerScope,
+    metrics: Arc<MetricsScope>,
 }
 
 /// Section `consumer-handler`.
@@ -38,8 +39,12 @@ impl Component for ConsumerHandler {
     async fn load(config: ConsumerHandlerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let scope = cx.find::<KafkaConsumerComponent>(&config.consumer).await?.consumer()?;
         let metrics = Arc::new(MetricsScope::new(cx.metrics(), cx.name()));
-        scope.start(move |batch| handle(batch, Arc::clone(&metrics)))?;
-        Ok(Self { scope })
+        Ok(Self { scope, metrics })
+    }
+
+    async fn on_all_components_loaded(&self) -> Result<(), LoadError> {
+        let metrics = Arc::clone(&self.metrics);
+        Ok(self.scope.start(move |batch| handle(batch, Arc::clone(&metrics)))?)
     }
 
     async fn stop(&self) {

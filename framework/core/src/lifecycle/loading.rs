@@ -230,12 +230,13 @@ struct Publish<'a> {
 
 impl Drop for Publish<'_> {
     fn drop(&mut self) {
-        let outcome = std::mem::replace(&mut self.state, SlotState::Failed);
-        self.slot.state.send_if_modified(move |state| {
-            // A slot that was stopped meanwhile takes no component in: nobody would ever let go of it.
+        let mut outcome = std::mem::replace(&mut self.state, SlotState::Failed);
+        self.slot.state.send_if_modified(|state| {
+            // A slot that was stopped meanwhile takes no component in: nobody would ever let go of it. It is dropped
+            // after this, when the slot is not locked any more.
             let is_awaited = matches!(state, SlotState::Loading);
             if is_awaited {
-                *state = outcome;
+                std::mem::swap(state, &mut outcome);
             }
             is_awaited
         });

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use mainspring_engine::{Task, TaskError, TaskScope};
+use mainspring_engine::{Task, TaskError, TaskScope, catch_panic};
 use tokio::time::{Instant, timeout};
 
 use super::{LAST_GRACE, Lifecycle, STOPPING_HOOK};
@@ -81,7 +81,7 @@ impl Lifecycle {
     fn stopping_last(&self) -> BTreeSet<usize> {
         let wants_to = |idx: &usize| {
             let component = self.registry.slots[*idx].state.borrow().component().cloned();
-            component.is_some_and(|component| component.stops_last())
+            component.is_some_and(|component| catch_panic(|| component.stops_last()).unwrap_or(false))
         };
         let graph = self.registry.graph().clone();
         let mut last: BTreeSet<usize> = self.all().into_iter().filter(wants_to).collect();
@@ -110,19 +110,30 @@ impl Lifecycle {
         let began = Instant::now();
         let component = slot.state.borrow().component().cloned();
         let was_loaded = component.is_some();
-        let stop = || async move {
-            let stopped = match component {
-                Some(component) => {
-                    let stop = async move { component.stop().await };
-                    self.spawn_step(slot, "stop", stop).cancel_on_drop().await
-                }
-                None => Ok(()),
-            };
-            slot.tasks.end().await;
-            stopped
+        let mut stopping = None;
+        let stop = || {
+            let stopping = component.map(|component| {
+                let stop = async move { component.stop().await };
+                stopping.insert(self.spawn_step(slot, "stop", stop))
+            });
+            async move {
+                let stopped = match stopping {
+                    Some(stopping) => stopping.await,
+                    None => Ok(()),
+                };
+                slot.tasks.end().await;
+                stopped
+            }
         };
         let nothing_to_do = !was_loaded && self.cut.is_cancelled();
         let stopped = nothing_to_do || self.step(slot, "stop", stop, report).await;
+        if !stopped {
+            // Its tasks must not wait for its drop, nor its drop run where its stop lets go of it.
+            slot.tasks.cancel();
+            if let Some(stopping) = stopping {
+                let_go(stopping).await;
+            }
+        }
         let dropped = self.release(slot, report).await;
         if was_loaded && stopped && dropped {
             events::component_stopped(&slot.name, began.elapsed());
@@ -187,6 +198,16 @@ impl Lifecycle {
         let name = format!("{step}/{}", slot.name);
         slot.span.in_scope(|| self.steps.spawn_on(&self.registry.default_processor, name, work))
     }
+}
+
+/// Cancels a step that was given up on, and gives it the time to reach its next suspension point.
+async fn let_go(step: Task<()>) {
+    if step.is_finished() {
+        return;
+    }
+    step.cancel();
+    // One that blocks its thread goes on; the engine names it.
+    let _ended = timeout(LAST_GRACE, step).await.is_ok();
 }
 
 /// Tells the tasks of a scope to end when nobody waits for that any more.

@@ -92,27 +92,56 @@ fn a_stop_that_blocks_its_thread_is_given_up_at_its_deadline_too() {
 }
 
 #[test]
-fn a_component_is_dropped_on_another_thread_than_the_one_that_runs_the_service() {
-    let script = Script::default();
+fn a_stop_that_blocks_the_only_thread_is_bounded_all_the_same() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
+    let script = Script::default().on_one_worker().needs("a", &["b"]).stop("a", move |_| {
+        let released = std::sync::Arc::clone(&released);
+        async move {
+            // Ends when the other side is gone.
+            let _ended = released.lock().unwrap().recv().is_err();
+        }
+    });
+    let service = script.service(&["a", "b"], LIMIT);
+    let (report, _) = stopped_when_running(service, |handle| handle.stop("deploy"));
+    check_unfinished(&report, "`a` did not finish `stop`");
+    check_unfinished(&report, "`b` did not finish `stop`");
+    drop(release);
+}
+
+/// A drop that needs the only worker: on that thread it would wait for ever.
+fn check_dropped_where_it_may_block(script: Script, settings: &str) -> StopReport {
+    let script = script.on_one_worker();
     let journal = script.journal.clone();
+    let processor = std::sync::Arc::new(std::sync::OnceLock::new());
+    let known = std::sync::Arc::clone(&processor);
+    let script = script.load("a", move |cx| {
+        let _first = known.set(cx.default_task_processor().clone());
+        async { Ok(()) }
+    });
     let script = script.drops("a", move || {
-        journal.note(format!("dropped on {}", std::thread::current().name().unwrap_or_default()));
+        let (done, is_done) = std::sync::mpsc::channel();
+        let processor: &mainspring_engine::TaskProcessor = processor.get().unwrap();
+        drop(processor.spawn("needed by the drop", async move { done.send(()).is_ok() }));
+        is_done.recv_timeout(Duration::from_secs(30)).unwrap();
+        journal.note("dropped a");
     });
     let journal = script.journal.clone();
-    let (report, _) = stopped_when_running(script.service(&["a"], ""), |handle| handle.stop("deploy"));
-    assert_eq!(report, clean("deploy"));
-    assert_eq!(journal.of("dropped"), ["on main-worker"]);
+    let (report, _) = stopped_when_running(script.service(&["a"], settings), |handle| handle.stop("deploy"));
+    assert_eq!(journal.of("dropped"), ["a"]);
+    report
 }
 
 #[test]
-fn a_component_whose_stop_never_ends_is_dropped_all_the_same() {
+fn a_component_is_dropped_where_it_may_block() {
+    assert_eq!(check_dropped_where_it_may_block(Script::default(), ""), clean("deploy"));
+}
+
+#[test]
+fn a_component_whose_stop_never_ends_is_dropped_where_it_may_block_all_the_same() {
     let script = Script::default().stop("a", |_| std::future::pending());
-    let journal = script.journal.clone();
-    let script = script.drops("a", move || journal.note("dropped a"));
-    let journal = script.journal.clone();
-    let (report, _) = stopped_when_running(script.service(&["a"], LIMIT), |handle| handle.stop("deploy"));
-    check_unfinished(&report, "`a` did not finish `stop`");
-    assert_eq!(journal.of("dropped"), ["a"]);
+    let report = check_dropped_where_it_may_block(script, LIMIT);
+    assert_eq!(report.unfinished, ["`a` did not finish `stop`"]);
 }
 
 #[test]

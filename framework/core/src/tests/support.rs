@@ -55,12 +55,19 @@ pub(super) struct Script {
     stops: BTreeMap<String, Hook<()>>,
     drops: BTreeMap<String, Call<()>>,
     health: BTreeMap<String, Call<Health>>,
+    has_one_worker: bool,
 }
 
 static SCRIPTS: Mutex<BTreeMap<String, Script>> = Mutex::new(BTreeMap::new());
 static EMPTY: OnceLock<Script> = OnceLock::new();
 
 impl Script {
+    /// The same on a single thread, which one component can take from all others.
+    pub(super) fn on_one_worker(mut self) -> Self {
+        self.has_one_worker = true;
+        self
+    }
+
     pub(super) fn load<F>(
         mut self,
         name: &str,
@@ -131,8 +138,11 @@ impl Script {
             sections += &format!("        {name}: {{}}\n");
         }
         let id = format!("script-{:p}-{}", Arc::as_ptr(&self.journal.0), names.len());
+        let mut text = config(&sections, settings);
+        if self.has_one_worker {
+            text = text.replace("worker_threads: 2", "worker_threads: 1");
+        }
         SCRIPTS.lock().unwrap().insert(id.clone(), self);
-        let text = config(&sections, settings);
         checked(&list, &text, FakeSurroundings::default().with_env("SCRIPT", id))
             .expect("the config is right")
     }
