@@ -1,9 +1,11 @@
 //! The client handle that everything else shares, and the calls both kinds of client have.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_char};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use crate::code::KafkaCode;
 use crate::config::ClientConfig;
@@ -147,6 +149,19 @@ impl Client {
         metadata.partition_ids()
     }
 
+    pub(crate) fn set_credentials(&self, username: &str, password: &str) -> Result<(), KafkaError> {
+        let zero_byte =
+            |what| KafkaError::from_text(KafkaCode::INVALID_ARG, format!("the {what} contains a zero byte"));
+        let username = SecretText::new(username).ok_or_else(|| zero_byte("user name"))?;
+        let password = SecretText::new(password).ok_or_else(|| zero_byte("password"))?;
+        // SAFETY: the client is live; both strings end with a zero byte and are copied, under a lock of the client's own.
+        let error = unsafe {
+            sys::rd_kafka_sasl_set_credentials(self.as_ptr(), username.as_ptr(), password.as_ptr())
+        };
+        // SAFETY: the error object is ours, and is not used again.
+        unsafe { KafkaError::take(error) }
+    }
+
     pub(crate) fn set_oauth_token(
         &self,
         token: &str,
@@ -178,6 +193,27 @@ impl Client {
         KafkaError::check(unsafe {
             sys::int::rd_kafka_oauthbearer_set_token_failure(self.as_ptr(), reason.as_ptr())
         })
+    }
+}
+
+/// A C string that is overwritten when it is dropped.
+pub(crate) struct SecretText(Zeroizing<Vec<u8>>);
+
+impl SecretText {
+    /// Nothing when the text has a zero byte in it.
+    pub(crate) fn new(text: &str) -> Option<SecretText> {
+        if text.contains('\0') {
+            return None;
+        }
+        // Allocated once: growing would leave a copy behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+        Some(SecretText(bytes))
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const c_char {
+        self.0.as_ptr().cast()
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use crate::client::SecretText;
 use crate::code::KafkaCode;
 use crate::error::CreateError;
 use crate::sys;
@@ -84,7 +85,8 @@ impl ClientConfig {
                 format!("no such configuration property: {key:?}"),
             );
         };
-        let Ok(c_value) = CString::new(value) else {
+        // It may be a secret.
+        let Some(c_value) = SecretText::new(value) else {
             return refused(
                 ConfigErrorKind::InvalidValue,
                 format!("the value of `{key}` contains a zero byte"),

@@ -291,6 +291,14 @@ impl Producer {
         self.inner.client.fatal_error()
     }
 
+    /// Authenticates connections made from now on with these, by PLAIN or SCRAM; those that live stay as they are.
+    ///
+    /// # Errors
+    /// When one of them contains a zero byte.
+    pub fn set_credentials(&self, username: &str, password: &str) -> Result<(), KafkaError> {
+        self.inner.client.set_credentials(username, password)
+    }
+
     /// Answers [`ProducerEvent::OauthRefresh`]. `expires_at_ms` counts from the Unix epoch.
     ///
     /// # Errors

@@ -136,3 +136,14 @@ fn the_library_is_the_vendored_one_with_the_codecs_asked_for() {
     assert_eq!(features.iter().any(|feature| feature == "zstd"), cfg!(feature = "zstd"), "{features:?}");
     assert_eq!(features.iter().any(|feature| feature == "ssl"), cfg!(feature = "tls"), "{features:?}");
 }
+
+#[test]
+fn credentials_are_refused_for_a_zero_byte_without_being_shown() {
+    let producer = Producer::new(ClientConfig::new()).unwrap();
+    producer.set_credentials("ann", "hush").unwrap();
+    let refused = |username, password| producer.set_credentials(username, password).unwrap_err().text;
+    assert_eq!(refused("hush\0", "x"), "the user name contains a zero byte");
+    assert_eq!(refused("ann", "hush\0"), "the password contains a zero byte");
+    let error = ClientConfig::new().set("sasl.password", "hush\0").unwrap_err();
+    assert_eq!(error.text, "the value of `sasl.password` contains a zero byte");
+}

@@ -1,5 +1,6 @@
 //! What producer and consumer share: connection settings, librdkafka's events and statistics.
 
+mod changes;
 mod config;
 mod connection;
 mod events;
@@ -7,9 +8,10 @@ mod recent;
 mod state;
 mod statistics;
 
+pub(crate) use crate::client::changes::ConnectionChanges;
 pub(crate) use crate::client::config::TypedOption;
 pub use crate::client::config::{CommonConfig, SaslMechanism, SecurityProtocol};
-pub(crate) use crate::client::connection::Connection;
+pub(crate) use crate::client::connection::{Connection, Credentials};
 pub(crate) use crate::client::events::log_at;
 pub(crate) use crate::client::recent::RecentAverage;
 pub(crate) use crate::client::state::{ClientState, Role};

@@ -1,22 +1,25 @@
 //! The components: one reads secrets, one holds them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use mainspring_config::{Surroundings, Violation};
-use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, ReloadRequests, ServiceOutline};
 use mainspring_engine::TaskProcessor;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
-use crate::events::ReloadEvents;
-use crate::{ProviderConfig, SecdistConfig, SecdistError, Secrets};
+use crate::events::{self, ReloadEvents};
+use crate::{ProviderConfig, SecdistConfig, SecdistError, SecretChanges, Secrets};
 
 /// Reads secrets from a file and an environment variable, for [`SecdistComponent`].
 pub struct DefaultSecdistProvider {
     config: ProviderConfig,
     processor: TaskProcessor,
     surroundings: Arc<dyn Surroundings + Send + Sync>,
+    /// Others could read the file when it was looked at last.
+    exposed: AtomicBool,
 }
 
 impl DefaultSecdistProvider {
@@ -24,8 +27,24 @@ impl DefaultSecdistProvider {
     async fn read(&self) -> Result<Secrets, SecdistError> {
         let config = self.config.clone();
         let surroundings = Arc::clone(&self.surroundings);
-        let read = move || Secrets::read(&config, &*surroundings);
-        self.processor.spawn_blocking("secdist-read", read).await.map_err(SecdistError::Interrupted)?
+        let read = move || {
+            let exposure = Secrets::exposure(&config, &*surroundings);
+            Secrets::read(&config, &*surroundings).map(|secrets| (secrets, exposure))
+        };
+        let reading = self.processor.spawn_blocking("secdist-read", read);
+        let (secrets, exposure) = reading.await.map_err(SecdistError::Interrupted)??;
+        self.note(exposure);
+        Ok(secrets)
+    }
+
+    /// Complains of a file that others can read, once until it is mended.
+    fn note(&self, exposure: Option<u32>) {
+        let was_exposed = self.exposed.swap(exposure.is_some(), Ordering::Relaxed);
+        if let Some(mode) = exposure
+            && !was_exposed
+        {
+            events::exposed(&self.config.config, mode);
+        }
     }
 }
 
@@ -47,7 +66,7 @@ impl Component for DefaultSecdistProvider {
             Some(name) => cx.task_processor(name)?,
             None => cx.default_task_processor().clone(),
         };
-        Ok(Self { config, processor, surroundings: cx.surroundings() })
+        Ok(Self { config, processor, surroundings: cx.surroundings(), exposed: AtomicBool::new(false) })
     }
 }
 
@@ -60,7 +79,7 @@ impl std::fmt::Debug for DefaultSecdistProvider {
 /// Holds the secrets of the service and hands them out by key.
 #[derive(Debug)]
 pub struct SecdistComponent {
-    current: Arc<ArcSwap<Secrets>>,
+    current: watch::Sender<Arc<Secrets>>,
     /// Its metrics live as long as the component.
     _events: Arc<ReloadEvents>,
 }
@@ -71,13 +90,20 @@ impl SecdistComponent {
     /// # Errors
     /// When a key of the path is missing, or when the value is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, SecdistError> {
-        self.current.load().get(path)
+        self.secrets().get(path)
     }
 
     /// All secrets as last read; they do not change under the caller.
     #[must_use]
     pub fn secrets(&self) -> Arc<Secrets> {
-        self.current.load_full()
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Tells of changes of what is at the end of a path, counted from what is there now.
+    ///
+    /// Without `update-period` the secrets are read again on SIGHUP only.
+    pub fn subscribe(&self, path: &[&str]) -> SecretChanges {
+        SecretChanges::new(path, self.current.subscribe())
     }
 }
 
@@ -92,34 +118,53 @@ impl Component for SecdistComponent {
 
     async fn load(config: SecdistConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let provider = cx.find::<DefaultSecdistProvider>(&config.provider).await?;
-        let events = ReloadEvents::new(cx.metrics(), cx.name());
-        let current = Arc::new(ArcSwap::from_pointee(provider.read().await?));
+        let events = Arc::new(ReloadEvents::new(cx.metrics(), cx.name()));
+        // A request that comes while the first reading is under way is not lost.
+        let reload_requests = cx.service().reload_requests();
+        let current = watch::Sender::new(Arc::new(provider.read().await?));
         events.loaded();
-        let events = Arc::new(events);
-        if !config.update_period.is_zero() {
-            // The task ends with the component, so its handle is not kept.
-            let update = update(*config.update_period, provider, Arc::clone(&current), Arc::clone(&events));
-            drop(cx.spawn("secdist-update", update));
-        }
+        let period = (!config.update_period.is_zero()).then_some(*config.update_period);
+        let update = update(period, reload_requests, provider, current.clone(), Arc::clone(&events));
+        // The task ends with the component, so its handle is not kept.
+        drop(cx.spawn("secdist-update", update));
         Ok(Self { current, _events: events })
     }
 }
 
 /// Reads again and again, until its task is cancelled.
 async fn update(
-    period: Duration,
+    period: Option<Duration>,
+    mut reload_requests: ReloadRequests,
     provider: Arc<DefaultSecdistProvider>,
-    current: Arc<ArcSwap<Secrets>>,
+    current: watch::Sender<Arc<Secrets>>,
     events: Arc<ReloadEvents>,
 ) {
     loop {
-        tokio::time::sleep(period).await;
+        tokio::select! {
+            () = after(period) => {}
+            () = reload_requests.next() => {}
+        }
         match provider.read().await {
-            Ok(secrets) => {
-                current.store(Arc::new(secrets));
+            Ok(read) => {
+                // Whoever waits is woken by a difference only.
+                current.send_if_modified(|secrets| {
+                    let is_new = !secrets.agree(&read);
+                    if is_new {
+                        *secrets = Arc::new(read);
+                    }
+                    is_new
+                });
                 events.reloaded();
             }
             Err(error) => events.reload_failed(error),
         }
+    }
+}
+
+/// Never without a period.
+async fn after(period: Option<Duration>) {
+    match period {
+        Some(period) => tokio::time::sleep(period).await,
+        None => std::future::pending().await,
     }
 }

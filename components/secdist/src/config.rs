@@ -40,8 +40,8 @@ pub enum Format {
 pub struct SecdistConfig {
     /// Component that reads the secrets; default `default-secdist-provider`.
     pub provider: String,
-    /// How often the secrets are read again; default `0s`, which means never. When reading fails, those read before
-    /// stay.
+    /// How often the secrets are read again; default `0s`, which means on SIGHUP only. When reading fails, those read
+    /// before stay.
     pub update_period: HumanDuration,
 }
 

@@ -1,5 +1,6 @@
 //! Everything the component reports: one function per event, with its log line and its metrics together.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mainspring_core::LoadError;
@@ -20,6 +21,8 @@ pub(crate) struct ReloadEvents {
     succeeded: Counter,
     failed: Counter,
     last_success: FloatGauge,
+    /// What the last reading failed of, if it did.
+    failure: Mutex<Option<String>>,
     /// The families live as long as this.
     _scope: MetricsScope,
 }
@@ -31,6 +34,7 @@ impl ReloadEvents {
             succeeded: scope.counter(&RELOADS, &[("result", "success")]),
             failed: scope.counter(&RELOADS, &[("result", "error")]),
             last_success: scope.float_gauge(&LAST_SUCCESS, &[]),
+            failure: Mutex::default(),
             _scope: scope,
         }
     }
@@ -43,13 +47,30 @@ impl ReloadEvents {
     pub(crate) fn reloaded(&self) {
         self.succeeded.inc();
         self.last_success.set(now());
+        if self.failed_of(None).is_some() {
+            tracing::info!("Secrets can be read again");
+        }
     }
 
+    /// Counted each time, logged when it is news.
     pub(crate) fn reload_failed(&self, error: SecdistError) {
         self.failed.inc();
-        let error = LoadError::from(error);
-        tracing::error!(%error, "Secrets could not be read again; those read before stay in use");
+        let error = LoadError::from(error).to_string();
+        if self.failed_of(Some(error.clone())).as_ref() != Some(&error) {
+            tracing::error!(error, "Secrets could not be read again; those read before stay in use");
+        }
     }
+
+    /// Remembers what the last reading failed of and says what the one before did.
+    fn failed_of(&self, failure: Option<String>) -> Option<String> {
+        std::mem::replace(&mut *self.failure.lock().unwrap_or_else(PoisonError::into_inner), failure)
+    }
+}
+
+/// Others than its owner can read the file of secrets.
+pub(crate) fn exposed(file: &str, mode: u32) {
+    let (mode, remedy) = (format!("{mode:04o}"), format!("chmod 600 {file}"));
+    tracing::warn!(file, mode, remedy, "Secrets can be read by others than the owner of their file");
 }
 
 fn now() -> f64 {

@@ -23,16 +23,19 @@
 //! # Ok::<(), mainspring_secdist::SecdistError>(())
 //! ```
 
+mod changes;
 mod component;
 mod config;
 mod error;
 mod events;
 mod secret;
 mod secrets;
+mod tree;
 
 #[cfg(test)]
 mod tests;
 
+pub use changes::SecretChanges;
 pub use component::{DefaultSecdistProvider, SecdistComponent};
 pub use config::{Format, ProviderConfig, SecdistConfig};
 pub use error::SecdistError;

@@ -1,15 +1,13 @@
 //! What is read, what is refused, and that nothing leaks.
 
+mod reloads;
+
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use mainspring_config::{FakeSurroundings, Source, Surroundings, VarsOptions};
-use mainspring_core::{
-    Component, ComponentContext, ComponentList, LoadError, NoConfig, Service, ServiceOptions,
-};
+use mainspring_core::{ComponentList, Service, ServiceOptions};
 use mainspring_testsuite::conformance;
 use serde::Deserialize;
 
@@ -82,6 +80,29 @@ fn the_environment_is_merged_over_the_file() {
     let world = file(r#"{"kafka": {"orders": {"brokers": "old", "password": "hush"}, "other": 1}}"#)
         .with_env("SECRETS", r#"{"kafka": {"orders": {"brokers": "new"}}}"#);
     check(&config(), &world, expect![[r#"Broker { brokers: "new", password: ***** }"#]]);
+}
+
+#[test]
+fn maps_are_merged_however_deep_and_anything_else_is_replaced() {
+    let world =
+        file(r#"{"a": {"b": {"c": "old", "d": "kept"}, "list": [1, 2], "text": "t"}, "map": {"k": "v"}}"#)
+            .with_env(
+                "SECRETS",
+                r#"{"a": {"b": {"c": "new"}, "list": [3], "text": {"now": "a map"}}, "map": null}"#,
+            );
+    let secrets = Secrets::read(&config(), &world).expect("both are right");
+    let a: serde_json::Value = secrets.get(&["a"]).expect("it is there");
+    let expected = serde_json::json!({"b": {"c": "new", "d": "kept"}, "list": [3], "text": {"now": "a map"}});
+    assert_eq!(a, expected);
+    assert_eq!(secrets.get::<Option<Secret>>(&["map"]).expect("it is there"), None);
+}
+
+#[test]
+fn an_environment_over_a_yaml_file_is_json() {
+    let yaml = ProviderConfig { format: Format::Yaml, ..config() };
+    let world = file("kafka: {orders: {brokers: old, password: hush}}\n")
+        .with_env("SECRETS", r#"{"kafka": {"orders": {"brokers": "new"}}}"#);
+    check(&yaml, &world, expect![[r#"Broker { brokers: "new", password: ***** }"#]]);
 }
 
 #[test]
@@ -187,86 +208,25 @@ fn the_readme_shows_a_working_example() {
     assert_eq!(broker.brokers, "localhost:9092");
 }
 
-/// A file that says how often it was read.
-#[derive(Default)]
-struct Rotating {
-    n_reads: AtomicUsize,
-}
-
-impl Surroundings for Rotating {
-    fn env_var(&self, _: &str) -> std::io::Result<Option<String>> {
-        Ok(None)
-    }
-
-    fn read_file(&self, _: &str) -> std::io::Result<String> {
-        match self.n_reads.fetch_add(1, Ordering::SeqCst) {
-            1 => Err(std::io::ErrorKind::NotFound.into()),
-            n_reads => Ok(format!(r#"{{"n_reads": {n_reads}}}"#)),
-        }
-    }
-}
-
-/// Stops the service once it has seen secrets that were read after a failed reading.
-struct Watcher {
-    secdist: Arc<SecdistComponent>,
-    cx: ComponentContext,
-}
-
-impl Component for Watcher {
-    const DEFAULT_NAME: &'static str = "watcher";
-    type Config = NoConfig;
-
-    async fn load(_: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
-        Ok(Self { secdist: cx.find_default().await?, cx: cx.clone() })
-    }
-
-    async fn on_all_components_loaded(&self) -> Result<(), LoadError> {
-        let seen = async {
-            while self.secdist.get::<u64>(&["n_reads"]).is_ok_and(|n_reads| n_reads < 2) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), seen).await?;
-        // The counter follows the secrets that it counts.
-        let metrics = || mainspring_metrics::prometheus_text(&self.cx.metrics().snapshot());
-        let told = async {
-            while metrics().contains("secdist_reloads_total{component=\"secdist\",result=\"success\"} 0") {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), told).await?;
-        let metrics = metrics();
-        assert!(
-            metrics.contains("secdist_reloads_total{component=\"secdist\",result=\"error\"} 1"),
-            "{metrics}"
-        );
-        let read = "secdist_last_reload_success_timestamp_seconds{component=\"secdist\"} 1";
-        assert!(metrics.contains(read), "{metrics}");
-        self.cx.service().stop("new secrets were seen");
-        Ok(())
-    }
-}
-
 fn service(components: &str, world: Arc<dyn Surroundings + Send + Sync>) -> Result<Service, Box<dyn Error>> {
+    service_with_log("@null", components, world)
+}
+
+fn service_with_log(
+    log: &str,
+    components: &str,
+    world: Arc<dyn Surroundings + Send + Sync>,
+) -> Result<Service, Box<dyn Error>> {
     let list = ComponentList::minimal()
         .append_default::<DefaultSecdistProvider>()
-        .append_default::<SecdistComponent>()
-        .append_default::<Watcher>();
+        .append_default::<SecdistComponent>();
     let text = format!(
         "components_manager:\n  default_task_processor: main-task-processor\n  task_processors:\n    \
          main-task-processor: {{worker_threads: 1}}\n  components:\n    \
-         logging: {{loggers: {{default: {{file_path: '@null'}}}}}}\n    watcher:\n{components}"
+         logging: {{loggers: {{default: {{file_path: '{log}', level: info}}}}}}\n{components}"
     );
     let root = mainspring_config::load(&Source::new("test.yaml", text), &VarsOptions::default(), &*world)?;
     Ok(Service::new(&list, &root, ServiceOptions { surroundings: world })?)
-}
-
-#[test]
-fn secrets_are_read_again_and_survive_a_failed_reading() {
-    let components = "    secdist: {update-period: 5ms}\n    default-secdist-provider: {config: secdist}\n";
-    let report = service(components, Arc::new(Rotating::default())).expect("the config is right").run();
-    let report = report.expect("it runs");
-    assert_eq!((report.reason.as_str(), report.unfinished), ("new secrets were seen", Vec::new()));
 }
 
 #[test]
@@ -274,10 +234,8 @@ fn unreadable_secrets_keep_the_service_from_starting() {
     let components = "    default-secdist-provider: {config: nope}\n";
     let service = service(components, Arc::new(FakeSurroundings::default())).expect("the config is right");
     let error = service.run().expect_err("there is no such file").to_string();
-    // Whether the watcher has asked by then depends on the order of loading.
-    let (reason, _needed_by) = error.split_once("; needed by ").unwrap_or((&error, ""));
     expect!["cannot start `secdist`: cannot read secrets from file `nope`: entity not found"]
-        .assert_eq(reason);
+        .assert_eq(&error);
 }
 
 #[test]
@@ -287,16 +245,16 @@ fn wrong_sections_are_refused_before_anything_starts() {
     let error =
         service(components, Arc::new(FakeSurroundings::default())).expect_err("it is wrong").to_string();
     expect![[r#"
-        test.yaml:8:65: secdist.update-period: expected a duration such as `250ms`, found `soon`
-        test.yaml:9:40: default-secdist-provider.format: expected one of `json`, `yaml`; found `jsn`; did you mean `json`?
-        test.yaml:9:45: default-secdist-provider: unknown key `blocking_task_processor`; did you mean `blocking-task-processor`?"#]].assert_eq(&error);
+        test.yaml:7:65: secdist.update-period: expected a duration such as `250ms`, found `soon`
+        test.yaml:8:40: default-secdist-provider.format: expected one of `json`, `yaml`; found `jsn`; did you mean `json`?
+        test.yaml:8:45: default-secdist-provider: unknown key `blocking_task_processor`; did you mean `blocking-task-processor`?"#]].assert_eq(&error);
     let components = "    secdist: {provider: default-secdist-provide}\n    \
                       default-secdist-provider: {blocking-task-processor: main-task-procesor}\n";
     let error =
         service(components, Arc::new(FakeSurroundings::default())).expect_err("it is wrong").to_string();
     expect![[r#"
-        test.yaml:8:25: secdist.provider: unknown component `default-secdist-provide`; did you mean `default-secdist-provider`?
-        test.yaml:9:57: default-secdist-provider.blocking-task-processor: unknown task processor `main-task-procesor`; did you mean `main-task-processor`?"#]].assert_eq(&error);
+        test.yaml:7:25: secdist.provider: unknown component `default-secdist-provide`; did you mean `default-secdist-provider`?
+        test.yaml:8:57: default-secdist-provider.blocking-task-processor: unknown task processor `main-task-procesor`; did you mean `main-task-processor`?"#]].assert_eq(&error);
 }
 
 #[test]

@@ -44,6 +44,11 @@ pub trait Surroundings {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] means "there is none" and lets a fallback apply; any other error is reported.
     fn read_file(&self, path: &str) -> io::Result<String>;
+
+    /// The permission bits of a file, such as `0o600`; `None` where there are none, or where they cannot be had.
+    fn file_mode(&self, _path: &str) -> Option<u32> {
+        None
+    }
 }
 
 /// [`Surroundings`] kept in memory, for tests.
@@ -51,6 +56,7 @@ pub trait Surroundings {
 pub struct FakeSurroundings {
     env: BTreeMap<String, String>,
     files: BTreeMap<String, String>,
+    modes: BTreeMap<String, u32>,
 }
 
 impl FakeSurroundings {
@@ -67,6 +73,13 @@ impl FakeSurroundings {
         self.files.insert(path.into(), text.into());
         self
     }
+
+    /// Gives a file permission bits.
+    #[must_use]
+    pub fn with_file_mode(mut self, path: impl Into<String>, mode: u32) -> Self {
+        self.modes.insert(path.into(), mode);
+        self
+    }
 }
 
 /// Names only: values stand for secrets.
@@ -75,6 +88,7 @@ impl std::fmt::Debug for FakeSurroundings {
         f.debug_struct("FakeSurroundings")
             .field("env", &self.env.keys())
             .field("files", &self.files.keys())
+            .field("modes", &self.modes)
             .finish()
     }
 }
@@ -86,5 +100,9 @@ impl Surroundings for FakeSurroundings {
 
     fn read_file(&self, path: &str) -> io::Result<String> {
         self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn file_mode(&self, path: &str) -> Option<u32> {
+        self.modes.get(path).copied()
     }
 }

@@ -70,6 +70,8 @@ struct Inner {
     stop: CancellationToken,
     stop_reason: OnceLock<String>,
     force: CancellationToken,
+    /// How many requests there were.
+    reload_requests: watch::Sender<u64>,
     started: Instant,
     started_at: SystemTime,
     been_ready: AtomicBool,
@@ -86,6 +88,7 @@ impl ServiceHandle {
             stop: CancellationToken::new(),
             stop_reason: OnceLock::new(),
             force: CancellationToken::new(),
+            reload_requests: watch::Sender::new(0),
             started: Instant::now(),
             started_at: SystemTime::now(),
             been_ready: AtomicBool::new(false),
@@ -123,6 +126,16 @@ impl ServiceHandle {
     pub fn force_stop(&self) {
         self.stop("forced");
         self.inner.force.cancel();
+    }
+
+    /// Asks every component that reads files while it runs to read them again now, as SIGHUP does.
+    pub fn request_reload(&self) {
+        self.inner.reload_requests.send_modify(|n_requests| *n_requests += 1);
+    }
+
+    /// Tells of such requests, from here on.
+    pub fn reload_requests(&self) -> ReloadRequests {
+        ReloadRequests { n_requests: self.inner.reload_requests.subscribe() }
     }
 
     /// Whether it serves: running, and no component is [`Health::Fatal`].
@@ -216,6 +229,25 @@ impl ServiceHandle {
 
     fn registry(&self) -> Option<Arc<Registry>> {
         self.inner.registry.get()?.0.upgrade()
+    }
+}
+
+/// Requests to read files again, see [`ServiceHandle::request_reload`].
+#[derive(Debug)]
+#[must_use = "it tells nothing unless it is asked"]
+pub struct ReloadRequests {
+    n_requests: watch::Receiver<u64>,
+}
+
+impl ReloadRequests {
+    /// Waits for the next request; several that came since the last call are one. Waits for ever once the service is gone.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time; the request is told by the next call.
+    pub async fn next(&mut self) {
+        if self.n_requests.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -43,7 +43,7 @@ mod tests;
 pub use component::{Component, ConfigMode, NoConfig, ServiceOutline};
 pub use context::ComponentContext;
 pub use error::{LoadError, LoadErrorKind, ServiceError, ServiceErrorKind};
-pub use handle::{ComponentStatus, Phase, ServiceHandle};
+pub use handle::{ComponentStatus, Phase, ReloadRequests, ServiceHandle};
 pub use health::Health;
 pub use list::ComponentList;
 pub use logging::{LoggingComponent, LoggingConfig};

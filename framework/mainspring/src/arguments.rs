@@ -13,7 +13,8 @@ const FRAMEWORK: &str = concat!("(mainspring ", env!("CARGO_PKG_VERSION"), ")");
 #[command(long_about = None, version = FRAMEWORK, after_help = "\
 Exit codes: 0 stopped as told, 1 could not start, 2 wrong command line, 3 wrong configuration,\n\
             4 something did not finish its stop in time, 5 ended at once by a second signal.\n\
-Signals:    SIGTERM, SIGINT, SIGQUIT stop the service; a second one ends it at once. SIGUSR1 reopens log files.")]
+Signals:    SIGTERM, SIGINT, SIGQUIT stop the service; a second one ends it at once. SIGUSR1 reopens log files,\n\
+            SIGHUP reads files such as secrets again.")]
 pub(crate) struct Arguments {
     /// The static configuration
     #[arg(short, long, value_name = "FILE", default_value = "static_config.yaml")]

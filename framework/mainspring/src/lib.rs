@@ -23,8 +23,8 @@ pub use exit::Exit;
 pub use lists::CommonComponents;
 pub use mainspring_core::{
     Component, ComponentContext, ComponentList, ComponentStatus, ConfigMode, Health, LoadError,
-    LoggingComponent, NoConfig, Phase, Service, ServiceError, ServiceErrorKind, ServiceHandle,
-    ServiceOptions, ServiceOutline, StopReport,
+    LoggingComponent, NoConfig, Phase, ReloadRequests, Service, ServiceError, ServiceErrorKind,
+    ServiceHandle, ServiceOptions, ServiceOutline, StopReport,
 };
 pub use mainspring_engine::{Task, TaskError, TaskProcessor};
 pub use surroundings::OsSurroundings;

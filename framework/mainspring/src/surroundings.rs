@@ -2,6 +2,7 @@
 
 use std::env::{self, VarError};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 
 use mainspring_config::Surroundings;
 
@@ -25,5 +26,10 @@ impl Surroundings for OsSurroundings {
 
     fn read_file(&self, path: &str) -> io::Result<String> {
         std::fs::read_to_string(path)
+    }
+
+    fn file_mode(&self, path: &str) -> Option<u32> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(metadata.permissions().mode() & 0o777)
     }
 }

@@ -259,8 +259,7 @@ impl CommonConfig {
             config.set("sasl.mechanisms", mechanism.as_str())?;
         }
         if let Some(credentials) = connection.credentials() {
-            config.set("sasl.username", credentials.username.expose())?;
-            config.set("sasl.password", credentials.password.expose())?;
+            credentials.set(&mut config)?;
         }
         let connection_defaults = connection.defaults().iter().copied();
         let defaults = defaults.iter().map(|(name, value)| (*name, value.as_str()));

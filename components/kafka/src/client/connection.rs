@@ -1,9 +1,11 @@
 //! Where the brokers are and who we are to them: from secdist, or from the embedded cluster of the same service.
 
 use mainspring_core::{Component, ComponentContext, LoadError};
-use mainspring_secdist::{SecdistComponent, Secret};
+use mainspring_kafka_ffi::{ClientConfig, ConfigError};
+use mainspring_secdist::{SecdistComponent, SecdistError, Secret, SecretChanges};
 use serde::Deserialize;
 
+use crate::client::changes::ConnectionChanges;
 use crate::client::config::CommonConfig;
 use crate::client::state::Role;
 use crate::embedded::KafkaEmbeddedComponent;
@@ -20,7 +22,7 @@ pub(crate) struct Connection {
 }
 
 /// Who we are to the brokers; the name is nobody else's business either.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Credentials {
     pub(crate) username: Secret,
     pub(crate) password: Secret,
@@ -39,12 +41,12 @@ impl Connection {
         Connection { brokers: brokers.into(), credentials: None, defaults: Vec::new() }
     }
 
-    /// Finds the embedded cluster if the service has one, else asks secdist.
+    /// Finds the embedded cluster if the service has one, else asks secdist, which may have something else later.
     pub(crate) async fn find(
         config: &CommonConfig,
         role: Role,
         cx: &ComponentContext,
-    ) -> Result<Connection, LoadError> {
+    ) -> Result<(Connection, Option<ConnectionChanges>), LoadError> {
         let embedded =
             cx.find_optional::<KafkaEmbeddedComponent>(KafkaEmbeddedComponent::DEFAULT_NAME).await?;
         if let Some(embedded) = embedded {
@@ -53,13 +55,20 @@ impl Connection {
                 Role::Producer => Vec::new(),
                 Role::Consumer => embedded.consumer_defaults().to_vec(),
             };
-            return Ok(Connection { brokers, credentials: None, defaults });
+            return Ok((Connection { brokers, credentials: None, defaults }, None));
         }
         let secdist = cx.find_default::<SecdistComponent>().await?;
         let key = config.secdist_key.as_deref().unwrap_or_else(|| cx.name());
-        let path = [SECDIST_SECTION, key];
-        let Brokers { brokers } = secdist.get(&path)?;
-        let credentials = config.security_protocol.authenticates().then(|| secdist.get(&path)).transpose()?;
+        let secret = secdist.subscribe(&[SECDIST_SECTION, key]);
+        let connection = Connection::read(config.security_protocol.authenticates(), &secret)?;
+        let changes = ConnectionChanges::new(secret, &connection);
+        Ok((connection, Some(changes)))
+    }
+
+    /// What secdist holds now; without credentials for a client that does not authenticate.
+    pub(crate) fn read(authenticates: bool, secret: &SecretChanges) -> Result<Connection, SecdistError> {
+        let Brokers { brokers } = secret.get()?;
+        let credentials = authenticates.then(|| secret.get()).transpose()?;
         Ok(Connection { brokers, credentials, defaults: Vec::new() })
     }
 
@@ -75,5 +84,13 @@ impl Connection {
     /// Properties that suit these brokers; custom options win over them.
     pub(crate) fn defaults(&self) -> &[(&'static str, &'static str)] {
         &self.defaults
+    }
+}
+
+impl Credentials {
+    /// Puts them among the properties of a client to be.
+    pub(crate) fn set(&self, config: &mut ClientConfig) -> Result<(), ConfigError> {
+        config.set("sasl.username", self.username.expose())?;
+        config.set("sasl.password", self.password.expose())
     }
 }

@@ -71,3 +71,18 @@ pub(crate) fn other_error(component: &str, error: &KafkaError) {
 pub(crate) fn statistics_unreadable(component: &str, error: &serde_json::Error) {
     tracing::debug!(component, %error, "Statistics are not readable");
 }
+
+/// New credentials are in use for connections made from now on.
+pub(crate) fn credentials_taken(component: &str) {
+    tracing::info!(component, "New credentials are used from the next connection on");
+}
+
+/// What secdist holds for the client cannot be used.
+pub(crate) fn credentials_unusable(component: &str, error: &dyn std::error::Error) {
+    tracing::error!(component, %error, "New credentials cannot be used; the old ones stay");
+}
+
+/// Secdist names other brokers, which librdkafka does not take while it runs.
+pub(crate) fn other_brokers(component: &str) {
+    tracing::warn!(component, "Secdist names other brokers; they are used after a restart of the service");
+}

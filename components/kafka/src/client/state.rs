@@ -17,6 +17,10 @@ static CONNECTION_ERRORS: Family =
     Family::counter("kafka_client_connection_errors", "Broker connections that failed.");
 static ALL_BROKERS_DOWN: Family =
     Family::gauge("kafka_client_all_brokers_down", "Whether no broker can be reached.");
+static CREDENTIALS_UPDATES: Family = Family::counter(
+    "kafka_client_credentials_updates",
+    "Changed credentials by what came of them: taken up, or not usable so that the old ones stay.",
+);
 
 const RESOLVE: KafkaCode = KafkaCode::from_raw(-193);
 const AUTHENTICATION: KafkaCode = KafkaCode::from_raw(-169);
@@ -69,6 +73,8 @@ pub(crate) struct ClientState {
     fatal: Mutex<Option<KafkaError>>,
     cluster_id: OnceLock<String>,
     statistics: Mutex<Arc<Statistics>>,
+    credentials_taken: AtomicU64,
+    credentials_unusable: AtomicU64,
 }
 
 impl ClientState {
@@ -84,6 +90,8 @@ impl ClientState {
             fatal: Mutex::new(None),
             cluster_id: OnceLock::new(),
             statistics: Mutex::default(),
+            credentials_taken: AtomicU64::new(0),
+            credentials_unusable: AtomicU64::new(0),
         }
     }
 
@@ -114,6 +122,28 @@ impl ClientState {
         } else {
             events::other_error(&self.component, error);
         }
+    }
+
+    /// The client was given new credentials, or refused them.
+    pub(crate) fn on_credentials(&self, result: Result<(), KafkaError>) {
+        match result {
+            Ok(()) => {
+                self.credentials_taken.fetch_add(1, Ordering::Relaxed);
+                events::credentials_taken(&self.component);
+            }
+            Err(error) => self.on_credentials_unusable(&error),
+        }
+    }
+
+    /// What secdist holds now is of no use.
+    pub(crate) fn on_credentials_unusable(&self, error: &dyn std::error::Error) {
+        self.credentials_unusable.fetch_add(1, Ordering::Relaxed);
+        events::credentials_unusable(&self.component, error);
+    }
+
+    /// Secdist names other brokers than those in use.
+    pub(crate) fn on_other_brokers(&self) {
+        events::other_brokers(&self.component);
     }
 
     /// Takes a line of librdkafka's log.
@@ -196,6 +226,11 @@ impl ClientState {
         errors.extend(self.troubles().errors.clone());
         for (broker, errors) in errors {
             snapshot.counter(&CONNECTION_ERRORS, &[component, ("broker", &broker)], errors);
+        }
+        for (result, updates) in [("success", &self.credentials_taken), ("error", &self.credentials_unusable)]
+        {
+            let labels = [component, ("result", result)];
+            snapshot.counter(&CREDENTIALS_UPDATES, &labels, updates.load(Ordering::Relaxed));
         }
         let version = ffi::version();
         let labels = [

@@ -7,7 +7,7 @@ use mainspring_core::{Component, ComponentContext, Health, LoadError, ServiceOut
 use mainspring_kafka_ffi::Consumer;
 use mainspring_metrics::{Collector, Registration};
 
-use crate::client::{ClientState, Connection, Role};
+use crate::client::{ClientState, Connection, ConnectionChanges, Role};
 use crate::consumer::config::ConsumerConfig;
 use crate::consumer::error::ConsumerError;
 use crate::consumer::metrics::Metrics;
@@ -79,7 +79,7 @@ impl Component for KafkaConsumerComponent {
     }
 
     async fn load(config: ConsumerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
-        let connection = Connection::find(&config.common, Role::Consumer, cx).await?;
+        let (connection, changes) = Connection::find(&config.common, Role::Consumer, cx).await?;
         let processor = cx.task_processor(&config.task_processor)?;
         let callback_processor = cx.task_processor(&config.callback_task_processor)?;
         let client = ClientState::new(cx.name(), Role::Consumer, &config.common);
@@ -91,7 +91,13 @@ impl Component for KafkaConsumerComponent {
         let collector: Arc<dyn Collector> = Arc::<Status>::clone(&status);
         let registration = cx.metrics().register(collector);
         let control = Control::new(cx.clone(), settings, status, processor, callback_processor);
-        Ok(Self { control: Arc::new(control), _metrics: registration })
+        let control = Arc::new(control);
+        if let Some(changes) = changes {
+            // It ends with the component, so its handle is not kept.
+            let follow = follow(changes, Arc::clone(&control));
+            drop(cx.spawn_on(&control.processor, "kafka-consumer-credentials", follow));
+        }
+        Ok(Self { control, _metrics: registration })
     }
 
     async fn stop(&self) {
@@ -100,5 +106,17 @@ impl Component for KafkaConsumerComponent {
 
     fn health(&self) -> Health {
         self.control.status.health()
+    }
+}
+
+/// Passes new credentials on to the client there is, and to those to come.
+async fn follow(mut changes: ConnectionChanges, control: Arc<Control>) {
+    loop {
+        let credentials = changes.next(&control.status.client).await;
+        if control.credentials.send(Some(credentials.clone())).is_err() {
+            // Nobody consumes, so nobody else reports it; the next run begins with them.
+            control.credentials.send_replace(Some(credentials));
+            control.status.client.on_credentials(Ok(()));
+        }
     }
 }

@@ -6,10 +6,11 @@ use futures_util::future::BoxFuture;
 use mainspring_core::ComponentContext;
 use mainspring_engine::{Task, TaskProcessor};
 use mainspring_kafka_ffi::Consumer;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Credentials;
 use crate::consumer::batch::{Batch, CommitRequest, Committer, next_request};
 use crate::consumer::config::Settings;
 use crate::consumer::events;
@@ -38,6 +39,7 @@ pub(crate) struct Run {
     pub(crate) callback_processor: TaskProcessor,
     pub(crate) committer: Committer,
     pub(crate) requests: mpsc::Receiver<CommitRequest>,
+    pub(crate) credentials: watch::Receiver<Option<Credentials>>,
     pub(crate) stop: CancellationToken,
     pub(crate) unfinished: Unfinished,
 }
@@ -72,17 +74,31 @@ impl Run {
 
     /// Consumes with one client.
     async fn client(&mut self) -> Result<(), ClientFailure> {
+        let (is_new, credentials) = self.credentials();
         let refused = |error: &dyn std::fmt::Display| {
             events::client_refused(&self.status, error);
             ClientFailure::Fatal
         };
-        let consumer = Consumer::new(self.settings.client.clone()).map_err(|error| refused(&error))?;
+        let mut config = self.settings.client.clone();
+        if let Some(credentials) = credentials {
+            credentials.set(&mut config).map_err(|error| refused(&error))?;
+        }
+        let consumer = Consumer::new(config).map_err(|error| refused(&error))?;
+        if is_new {
+            self.status.client.on_credentials(Ok(()));
+        }
         let topics: Vec<_> = self.settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| refused(&error))?;
         events::started(&self.status, &self.settings);
         let result = Session::new(self, consumer).run().await;
         self.status.client.on_client_gone();
         result
+    }
+
+    /// Those that replace the ones of `settings`, and whether this is the first time that they are asked for.
+    fn credentials(&mut self) -> (bool, Option<Credentials>) {
+        let credentials = self.credentials.borrow_and_update();
+        (credentials.has_changed(), credentials.clone())
     }
 
     async fn back_off(&mut self) {

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mainspring_core::ComponentContext;
 use mainspring_engine::TaskProcessor;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Credentials;
 use crate::consumer::batch::{Batch, CommitFuture, Committer, refused};
 use crate::consumer::config::Settings;
 use crate::consumer::error::{CommitError, ConsumerError};
@@ -30,6 +32,8 @@ pub(crate) struct Control {
     pub(crate) status: Arc<Status>,
     pub(crate) processor: TaskProcessor,
     pub(crate) callback_processor: TaskProcessor,
+    /// Those that replace the ones in `settings`.
+    pub(crate) credentials: watch::Sender<Option<Credentials>>,
     in_use: AtomicBool,
     current: Mutex<Option<Started>>,
     stopped: AtomicBool,
@@ -120,6 +124,7 @@ impl Control {
             status,
             processor,
             callback_processor,
+            credentials: watch::Sender::new(None),
             in_use: AtomicBool::new(false),
             current: Mutex::new(None),
             stopped: AtomicBool::new(false),
@@ -161,6 +166,7 @@ impl Control {
             callback_processor: self.callback_processor.clone(),
             committer,
             requests,
+            credentials: self.credentials.subscribe(),
             stop: started.stop.clone(),
             unfinished: Arc::clone(&self.unfinished),
         };

@@ -11,6 +11,7 @@
 //! | revoked | nothing is taken any more; once the batch and its commits are done, or too late, the partitions are handed back |
 //! | lost | handed back at once, nothing is committed |
 //! | error, log, statistics | reported; a fatal error ends the client |
+//! | new credentials | given to the client, which uses them for its next connection |
 //! | stop | see [`Session::close`] |
 //!
 //! Failed batches do not pause their partitions: nothing is taken before the delay is over, and a seek makes librdkafka
@@ -28,8 +29,10 @@ use mainspring_engine::TaskError;
 use mainspring_kafka_ffi::{
     self as ffi, Consumer, ConsumerEvent, KafkaCode, KafkaError, MessageError, TopicPartition,
 };
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::client::Credentials;
 use crate::consumer::batch::{CommitRequest, next_request};
 use crate::consumer::commits::{Commits, Outcome};
 use crate::consumer::events;
@@ -99,6 +102,7 @@ enum Event {
     Messages(usize),
     Callback(Result<Result<(), String>, TaskError>),
     Request(CommitRequest),
+    Credentials(Credentials),
     Timer,
     Stop,
 }
@@ -143,6 +147,7 @@ impl<'run> Session<'run> {
             Event::Messages(added_from) => self.on_messages(added_from),
             Event::Callback(result) => self.on_callback_ended(result),
             Event::Request(request) => self.on_request(request),
+            Event::Credentials(credentials) => self.on_credentials(&credentials),
             Event::Timer => self.on_timer(),
             Event::Stop => self.stopping = true,
         }
@@ -161,6 +166,7 @@ impl<'run> Session<'run> {
             () = run.stop.cancelled(), if !*stopping => Event::Stop,
             event = poll_fn(|cx| consumer.poll_event(cx)) => Event::Client(event),
             request = next_request(&mut run.requests) => Event::Request(request),
+            credentials = new_credentials(&mut run.credentials) => Event::Credentials(credentials),
             result = callback_end(phase) => Event::Callback(result),
             _ = poll_fn(|cx| consumer.poll_batch(cx, room, messages, errors)), if takes_messages => {
                 Event::Messages(added_from)
@@ -285,6 +291,11 @@ impl<'run> Session<'run> {
         }
     }
 
+    fn on_credentials(&self, credentials: &Credentials) {
+        let (username, password) = (credentials.username.expose(), credentials.password.expose());
+        self.run.status.client.on_credentials(self.consumer.set_credentials(username, password));
+    }
+
     fn on_error(&mut self, error: &KafkaError) {
         if error.code == KafkaCode::MAX_POLL_EXCEEDED {
             return events::poll_exceeded(&self.run.status, error);
@@ -292,6 +303,18 @@ impl<'run> Session<'run> {
         self.run.status.client.on_error(error);
         if error.fatal {
             self.failure = Some(ClientFailure::Fatal);
+        }
+    }
+}
+
+/// The credentials that replace those in use; never when there are none.
+async fn new_credentials(credentials: &mut watch::Receiver<Option<Credentials>>) -> Credentials {
+    loop {
+        if credentials.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if let Some(credentials) = &*credentials.borrow_and_update() {
+            return credentials.clone();
         }
     }
 }

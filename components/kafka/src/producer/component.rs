@@ -10,7 +10,7 @@ use mainspring_kafka_ffi as ffi;
 use mainspring_metrics::{Collector, Registration};
 use tokio::time::timeout;
 
-use crate::client::{ClientState, Connection, Role};
+use crate::client::{ClientState, Connection, ConnectionChanges, Role};
 use crate::producer::config::ProducerConfig;
 use crate::producer::events;
 use crate::producer::handle::{Inner, Live, PURGE_TIMEOUT, Producer};
@@ -59,7 +59,7 @@ impl Component for KafkaProducerComponent {
 
     async fn load(config: ProducerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let processor = cx.task_processor(&config.task_processor)?;
-        let connection = Connection::find(&config.common, Role::Producer, cx).await?;
+        let (connection, changes) = Connection::find(&config.common, Role::Producer, cx).await?;
         let client = ffi::Producer::new(config.client_config(&connection)?)?;
         let protocol = config.common.security_protocol.as_str();
         events::started(cx.name(), connection.brokers(), protocol, &client.client_name());
@@ -75,6 +75,10 @@ impl Component for KafkaProducerComponent {
         let collector: Arc<dyn Collector> = Arc::<Inner>::clone(&inner);
         let registration = cx.metrics().register(collector);
         let serving = cx.spawn_on(&processor, "kafka-producer-events", Arc::clone(&inner).serve(live));
+        if let Some(changes) = changes {
+            // It ends with the component, so its handle is not kept.
+            drop(cx.spawn_on(&processor, "kafka-producer-credentials", follow(changes, Arc::clone(&inner))));
+        }
         Ok(Self {
             producer: Producer { inner },
             serving: Mutex::new(Some(serving)),
@@ -102,6 +106,14 @@ impl Component for KafkaProducerComponent {
 
     fn health(&self) -> Health {
         self.producer.inner.health()
+    }
+}
+
+/// Gives the client new credentials, for ever.
+async fn follow(mut changes: ConnectionChanges, inner: Arc<Inner>) {
+    loop {
+        let credentials = changes.next(inner.state()).await;
+        inner.set_credentials(&credentials);
     }
 }
 

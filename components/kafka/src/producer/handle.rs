@@ -18,7 +18,7 @@ use mainspring_metrics::{Collector, Snapshot, UserverView};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::client::ClientState;
+use crate::client::{ClientState, Credentials};
 use crate::producer::error::{SendError, Target};
 use crate::producer::events;
 use crate::producer::line::{Attempt, Line, Place};
@@ -177,6 +177,17 @@ impl Inner {
             served: Notify::new(),
             undelivered: Mutex::default(),
         }
+    }
+
+    pub(crate) fn state(&self) -> &ClientState {
+        &self.state
+    }
+
+    /// Authenticates connections made from now on with these.
+    pub(crate) fn set_credentials(&self, credentials: &Credentials) {
+        let Some(live) = self.live() else { return };
+        let (username, password) = (credentials.username.expose(), credentials.password.expose());
+        self.state.on_credentials(live.client.set_credentials(username, password));
     }
 
     pub(crate) fn health(&self) -> Health {

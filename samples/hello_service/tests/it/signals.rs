@@ -86,6 +86,24 @@ fn sigusr1_reopens_the_log_file() {
     assert!(lines(&path).iter().any(|line| line.contains("Service stopped")));
 }
 
+#[test]
+fn sighup_reads_secrets_again_and_stops_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = directory.path().join("secdist.json");
+    fs::write(&path, "{}").expect("the directory is there");
+    let secdist =
+        format!("        default-secdist-provider: {{config: '{}'}}\n        server:", path.display());
+    let config = ServiceConfig::of(CONFIG).with("        server:", &secdist);
+    let service = ServiceProcess::start(BINARY, &config, &[]);
+    let n_readings = |result| service.metrics().sum("secdist_reloads_total", &[("result", result)]);
+    service.signal(Signal::HUP);
+    eventually("a reading", || n_readings("success"), |n| 1.0 <= *n);
+    fs::remove_file(&path).expect("the file is there");
+    service.signal(Signal::HUP);
+    eventually("a reading that fails", || n_readings("error"), |n| 1.0 <= *n);
+    assert_eq!(service.stop().code, Some(0));
+}
+
 fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }

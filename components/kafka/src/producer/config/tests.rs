@@ -205,3 +205,22 @@ fn encrypted_protocols_name_the_build_they_need() {
     "#]];
     expected.assert_eq(&lines);
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn encrypted_protocols_need_no_more_than_their_keys() {
+    let outline = ServiceOutline::new(["producer-task-processor"], ["kafka-producer"]);
+    let mut config = read("");
+    config.common.security_protocol = crate::SecurityProtocol::SaslSsl;
+    let lines = config.violations(&outline);
+    let lines: String =
+        lines.iter().map(|violation| format!("{}: {}\n", violation.path, violation.message)).collect();
+    let expected = expect![[r#"
+        sasl_mechanisms: required with security_protocol `SASL_SSL`
+        ssl_ca_location: required with security_protocol `SASL_SSL`
+    "#]];
+    expected.assert_eq(&lines);
+    config.common.sasl_mechanisms = Some(crate::SaslMechanism::ScramSha512);
+    config.common.ssl_ca_location = Some("probe".to_owned());
+    assert_eq!(config.violations(&outline).len(), 0);
+}
