@@ -43,6 +43,16 @@ pub(crate) fn health_panicked(component: &str, panic: &Panic) {
     error!(component, location = panic.location, panic = panic.message, "Component panicked in `health`");
 }
 
+/// A callback of the dynamic configuration panicked.
+pub(crate) fn subscriber_panicked(subscriber: &str, panic: &Panic) {
+    let (location, panic) = (&panic.location, &panic.message);
+    error!(subscriber, location, panic, "Subscriber of the dynamic configuration panicked");
+}
+
+pub(crate) fn dynamic_config_awaited(component: &str) {
+    warn!(component, "Component is waiting for the first values of the dynamic configuration");
+}
+
 pub(crate) fn fallback_used(path: &str, place: Option<&str>) {
     info!(path, place, "Configuration fallback in use");
 }

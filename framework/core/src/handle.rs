@@ -10,6 +10,7 @@ use mainspring_metrics::Registry as Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::dynamic::DynamicConfig;
 use crate::erased::Loaded;
 use crate::registry::{Registry, Slot, SlotState};
 use crate::{Component, Health, events};
@@ -77,10 +78,12 @@ struct Inner {
     registry: OnceLock<WeakRegistry>,
     metrics: Metrics,
     logging: Logging,
+    dynamic_config: DynamicConfig,
+    reload: watch::Sender<u64>,
 }
 
 impl ServiceHandle {
-    pub(crate) fn new(metrics: Metrics, logging: Logging) -> Self {
+    pub(crate) fn new(metrics: Metrics, logging: Logging, dynamic_config: DynamicConfig) -> Self {
         let inner = Inner {
             phase: watch::Sender::new(Phase::Starting),
             stop: CancellationToken::new(),
@@ -93,6 +96,8 @@ impl ServiceHandle {
             registry: OnceLock::new(),
             metrics,
             logging,
+            dynamic_config,
+            reload: watch::Sender::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -180,6 +185,24 @@ impl ServiceHandle {
     #[must_use]
     pub fn logging(&self) -> &Logging {
         &self.inner.logging
+    }
+
+    /// Its dynamic configuration.
+    #[must_use]
+    pub fn dynamic_config(&self) -> &DynamicConfig {
+        &self.inner.dynamic_config
+    }
+
+    /// Tells components to read their files again, as SIGHUP does. They do so on their own, and a file that is wrong
+    /// leaves things as they are.
+    pub fn reload(&self) {
+        self.inner.reload.send_modify(|requests| *requests += 1);
+    }
+
+    /// Changes each time that [`ServiceHandle::reload`] is called from now on.
+    #[must_use]
+    pub fn reload_requests(&self) -> watch::Receiver<u64> {
+        self.inner.reload.subscribe()
     }
 
     /// How long its stop has taken so far; nothing before it stops.

@@ -18,6 +18,7 @@
 //! The crate knows nothing of files, HTTP or Kafka.
 
 mod component;
+pub mod dynamic;
 
 mod context;
 mod health;
