@@ -28,6 +28,7 @@ struct Signals {
     interrupt: Signal,
     quit: Signal,
     reopen: Signal,
+    reload: Signal,
 }
 
 impl Signals {
@@ -38,6 +39,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             reopen: signal(SignalKind::user_defined1())?,
+            reload: signal(SignalKind::hangup())?,
         })
     }
 
@@ -48,6 +50,10 @@ impl Signals {
                 _ = self.terminate.recv() => "SIGTERM",
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.quit.recv() => "SIGQUIT",
+                _ = self.reload.recv() => {
+                    service.reload();
+                    continue;
+                }
                 _ = self.reopen.recv() => {
                     // Refused when one waits already: it will do for this signal too.
                     let _coalesced = reopen.try_send(()).is_err();

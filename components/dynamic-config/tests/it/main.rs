@@ -1,0 +1,4 @@
+//! The dynamic configuration in whole services.
+
+mod store;
+mod support;
