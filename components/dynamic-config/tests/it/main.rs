@@ -1,4 +1,6 @@
 //! The dynamic configuration in whole services.
 
+mod server;
 mod store;
 mod support;
+mod updater;
