@@ -47,6 +47,6 @@ pub use error::{LoadError, LoadErrorKind, ServiceError, ServiceErrorKind};
 pub use handle::{ComponentStatus, Phase, ServiceHandle};
 pub use health::Health;
 pub use list::ComponentList;
-pub use logging::{LoggingComponent, LoggingConfig};
+pub use logging::{LOG_LEVELS, LogLevels, LoggingComponent, LoggingConfig};
 pub use plan::{ManagerConfig, TaskProcessorConfig};
 pub use service::{Service, ServiceOptions, StopReport};

@@ -1,5 +1,6 @@
 //! The dynamic configuration in whole services.
 
+mod levels;
 mod server;
 mod store;
 mod support;
