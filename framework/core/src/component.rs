@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::dynamic::{AnyVariable, Variables};
 use crate::{ComponentContext, Health, LoadError};
 
 /// A part of a service: built from its section of the configuration, found by others under its name.
@@ -51,6 +52,13 @@ pub trait Component: Sized + Send + Sync + 'static {
     /// What its section is read into. Its JSON Schema finds every problem of a section at once, and unknown keys
     /// are refused; see [`NoConfig`] for none.
     type Config: DeserializeOwned + JsonSchema + Send + 'static;
+
+    /// The variables of the dynamic configuration that it reads; see [`dynamic`](crate::dynamic). A variable that no
+    /// component names cannot be given a value.
+    #[must_use]
+    fn dynamic_variables() -> Vec<&'static dyn AnyVariable> {
+        Vec::new()
+    }
 
     /// Rules across keys that a schema cannot express; nothing has been started yet.
     ///
@@ -133,6 +141,7 @@ pub struct ServiceOutline {
     /// `None` when the map of them is broken, so that nothing can be said of a name.
     pub(crate) task_processors: Option<BTreeSet<String>>,
     pub(crate) components: BTreeSet<String>,
+    pub(crate) variables: Variables,
 }
 
 impl ServiceOutline {
@@ -144,7 +153,20 @@ impl ServiceOutline {
         Self {
             task_processors: Some(task_processors.into_iter().map(Into::into).collect()),
             components: components.into_iter().map(Into::into).collect(),
+            variables: Variables::default(),
         }
+    }
+
+    /// The same with these variables of the dynamic configuration.
+    #[must_use]
+    pub fn with_dynamic_variables(self, variables: Variables) -> Self {
+        Self { variables, ..self }
+    }
+
+    /// The variables of the dynamic configuration that the binary knows.
+    #[must_use]
+    pub fn dynamic_variables(&self) -> &Variables {
+        &self.variables
     }
 
     /// Complains, at `key`, when no task processor is called `name`.

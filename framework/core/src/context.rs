@@ -10,9 +10,13 @@ use mainspring_logging::Logging;
 use mainspring_metrics::Registry as Metrics;
 use tokio_util::sync::CancellationToken;
 
+use crate::dynamic::{self, DynamicConfig};
 use crate::error::LoadErrorKind;
 use crate::registry::{Registry, Slot};
-use crate::{Component, LoadError, ServiceHandle};
+use crate::{Component, LoadError, ServiceHandle, events};
+
+/// How often a component that waits for the first values of the dynamic configuration says so.
+const DYNAMIC_CONFIG_WARNING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A component's door to its service; cheap to clone and to keep.
 #[derive(Clone)]
@@ -144,6 +148,36 @@ impl ComponentContext {
     #[must_use]
     pub fn logging(&self) -> &Logging {
         &self.registry.logging
+    }
+
+    /// The dynamic configuration as it is now; while components load, perhaps with the compiled-in values only.
+    #[must_use]
+    pub fn dynamic_config(&self) -> &DynamicConfig {
+        self.registry.service.dynamic_config()
+    }
+
+    /// The dynamic configuration once the first values from outside are there, for components that must not begin with
+    /// the compiled-in ones. Allowed only while this component loads. A service without the component
+    /// [`dynamic-config`](dynamic::COMPONENT) waits for nothing.
+    ///
+    /// # Errors
+    /// When the load was cancelled meanwhile.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time; the dependency stays recorded.
+    pub async fn loaded_dynamic_config(&self) -> Result<DynamicConfig, LoadError> {
+        self.registry.wait_for(self.component, dynamic::COMPONENT).await?;
+        let config = self.dynamic_config().clone();
+        let released = async {
+            while tokio::time::timeout(DYNAMIC_CONFIG_WARNING_INTERVAL, config.released()).await.is_err() {
+                events::dynamic_config_awaited(self.name());
+            }
+        };
+        tokio::select! {
+            () = released => {}
+            cancelled = self.registry.load_cancelled() => return Err(cancelled),
+        }
+        Ok(config)
     }
 
     /// Environment variables and files, as the service was given them.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use mainspring_config::{Problems, Section};
 
+use crate::dynamic::AnyVariable;
 use crate::{Component, ComponentContext, ConfigMode, Health, LoadError, ServiceOutline};
 
 /// A component type that can be registered.
@@ -15,6 +16,7 @@ pub(crate) trait ComponentType: Send + Sync {
     fn type_name(&self) -> &'static str;
     fn config_mode(&self) -> ConfigMode;
     fn config_schema(&self) -> serde_json::Value;
+    fn dynamic_variables(&self) -> Vec<&'static dyn AnyVariable>;
     /// Reads and validates a section; the result waits for its time to load.
     fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems>;
 }
@@ -56,6 +58,10 @@ impl<C: Component> ComponentType for TypeOf<C> {
 
     fn config_schema(&self) -> serde_json::Value {
         mainspring_config::schema_of::<C::Config>()
+    }
+
+    fn dynamic_variables(&self) -> Vec<&'static dyn AnyVariable> {
+        C::dynamic_variables()
     }
 
     fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems> {

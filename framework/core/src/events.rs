@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use mainspring_engine::Panic;
-use mainspring_logging::Chain;
+use mainspring_logging::{Chain, LoggingError};
 use tracing::{debug, error, info, warn};
 
 use crate::error::arrows;
@@ -41,6 +41,21 @@ pub(crate) fn start_failed(component: Option<&str>, error: &dyn Error) {
 
 pub(crate) fn health_panicked(component: &str, panic: &Panic) {
     error!(component, location = panic.location, panic = panic.message, "Component panicked in `health`");
+}
+
+/// A callback of the dynamic configuration panicked.
+pub(crate) fn subscriber_panicked(subscriber: &str, panic: &Panic) {
+    let (location, panic) = (&panic.location, &panic.message);
+    error!(subscriber, location, panic, "Subscriber of the dynamic configuration panicked");
+}
+
+/// A variable speaks of a logger that is not configured.
+pub(crate) fn level_not_set(logger: &str, error: &LoggingError) {
+    warn!(logger, %error, "Level of a logger is not set");
+}
+
+pub(crate) fn dynamic_config_awaited(component: &str) {
+    warn!(component, "Component is waiting for the first values of the dynamic configuration");
 }
 
 pub(crate) fn fallback_used(path: &str, place: Option<&str>) {

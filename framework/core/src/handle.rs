@@ -10,6 +10,7 @@ use mainspring_metrics::Registry as Metrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::dynamic::DynamicConfig;
 use crate::erased::Loaded;
 use crate::registry::{Registry, Slot, SlotState};
 use crate::{Component, Health, events};
@@ -79,10 +80,11 @@ struct Inner {
     registry: OnceLock<WeakRegistry>,
     metrics: Metrics,
     logging: Logging,
+    dynamic_config: DynamicConfig,
 }
 
 impl ServiceHandle {
-    pub(crate) fn new(metrics: Metrics, logging: Logging) -> Self {
+    pub(crate) fn new(metrics: Metrics, logging: Logging, dynamic_config: DynamicConfig) -> Self {
         let inner = Inner {
             phase: watch::Sender::new(Phase::Starting),
             stop: CancellationToken::new(),
@@ -96,6 +98,7 @@ impl ServiceHandle {
             registry: OnceLock::new(),
             metrics,
             logging,
+            dynamic_config,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -193,6 +196,12 @@ impl ServiceHandle {
     #[must_use]
     pub fn logging(&self) -> &Logging {
         &self.inner.logging
+    }
+
+    /// Its dynamic configuration.
+    #[must_use]
+    pub fn dynamic_config(&self) -> &DynamicConfig {
+        &self.inner.dynamic_config
     }
 
     /// How long its stop has taken so far; nothing before it stops.

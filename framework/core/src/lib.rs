@@ -18,6 +18,7 @@
 //! The crate knows nothing of files, HTTP or Kafka.
 
 mod component;
+pub mod dynamic;
 
 mod context;
 mod health;
@@ -46,6 +47,6 @@ pub use error::{LoadError, LoadErrorKind, ServiceError, ServiceErrorKind};
 pub use handle::{ComponentStatus, Phase, ReloadRequests, ServiceHandle};
 pub use health::Health;
 pub use list::ComponentList;
-pub use logging::{LoggingComponent, LoggingConfig};
+pub use logging::{LOG_LEVELS, LogLevels, LoggingComponent, LoggingConfig};
 pub use plan::{ManagerConfig, TaskProcessorConfig};
 pub use service::{Service, ServiceOptions, StopReport};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::dynamic::Variables;
 use crate::erased::{ComponentType, TypeOf};
 use crate::{Component, ConfigMode, LoggingComponent};
 
@@ -79,6 +80,16 @@ impl ComponentList {
     #[must_use]
     pub fn service_schema(&self) -> serde_json::Value {
         crate::plan::service_schema(self)
+    }
+
+    /// The variables of the dynamic configuration that these components read.
+    #[must_use]
+    pub fn dynamic_variables(&self) -> Variables {
+        let mut variables = Variables::default();
+        for registration in self.registrations.values() {
+            registration.dynamic_variables().into_iter().for_each(|variable| variables.add(variable));
+        }
+        variables
     }
 
     fn insert(&mut self, name: String, registration: Arc<dyn ComponentType>) {

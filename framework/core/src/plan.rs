@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::component::quoted_list;
+use crate::dynamic::Variables;
 use crate::erased::Prepared;
 use crate::registry::Identity;
 use crate::{ComponentList, ConfigMode, ServiceOutline};
@@ -100,6 +101,7 @@ pub(crate) struct Plan {
     pub(crate) disabled: BTreeSet<String>,
     /// Path and place of each value that is a `#fallback`.
     pub(crate) fallbacks: Vec<(String, Option<String>)>,
+    pub(crate) variables: Variables,
 }
 
 impl Plan {
@@ -111,6 +113,12 @@ impl Plan {
         }
         for name in &list.registered_twice {
             problems.push(root.problem("", format!("component `{name}` is registered twice in code")));
+        }
+        let variables = list.dynamic_variables();
+        for name in variables.contradictory() {
+            let message =
+                format!("dynamic variable `{name}` is declared in code with two types or two defaults");
+            problems.push(root.problem("", message));
         }
         check_root_keys(root, &mut problems);
         let Some(manager_section) = root.get("components_manager") else {
@@ -126,6 +134,7 @@ impl Plan {
             Some(sections) => {
                 let disabled = disabled(&sections, &mut problems);
                 let outline = outline(list, &manager_section, &sections, &disabled);
+                let outline = outline.with_dynamic_variables(variables.clone());
                 let components =
                     prepare(list, &manager_section, &sections, &outline, &disabled, &mut problems);
                 (components, sections.into_keys().collect(), disabled)
@@ -139,7 +148,7 @@ impl Plan {
                 let fallbacks = root.fallbacks();
                 let fallbacks =
                     fallbacks.iter().map(|section| (section.path().to_owned(), section.place())).collect();
-                Ok(Self { manager, components, declared, disabled, fallbacks })
+                Ok(Self { manager, components, declared, disabled, fallbacks, variables })
             }
             Err(more) => {
                 problems.extend(more);
@@ -241,6 +250,7 @@ fn outline(
         task_processors: task_processors
             .map(|section| section.entries().into_iter().map(|(name, _)| name).collect()),
         components: loaded.map(|(name, _)| name.clone()).collect(),
+        variables: Variables::default(),
     }
 }
 

@@ -120,6 +120,21 @@ impl Registry {
         }
         let requested = self.index.get(name).copied().ok_or_else(|| self.not_registered(name))?;
         self.check_type::<T>(requested)?;
+        let loaded = self.loaded(requester, requested).await?;
+        Ok(loaded.into_any().downcast().expect("its type was checked before the wait"))
+    }
+
+    /// Waits until the component called `name` is loaded, whatever its type, if there is one; records that `requester`
+    /// depends on it.
+    pub(crate) async fn wait_for(&self, requester: usize, name: &str) -> Result<(), LoadError> {
+        let Some(requested) = self.index.get(name).copied() else { return Ok(()) };
+        if requested != requester {
+            self.loaded(requester, requested).await?;
+        }
+        Ok(())
+    }
+
+    async fn loaded(&self, requester: usize, requested: usize) -> Result<Arc<dyn Loaded>, LoadError> {
         self.graph().add(requester, requested).map_err(|cycle| {
             let chain = cycle.into_iter().map(|idx| self.slots[idx].name.to_string()).collect();
             LoadError::new(LoadErrorKind::Cycle { chain })
@@ -134,8 +149,13 @@ impl Registry {
             }
             () = self.cancelled.cancelled() => None,
         };
-        let loaded = loaded.ok_or_else(|| LoadError::new(LoadErrorKind::Cancelled))?;
-        Ok(loaded.into_any().downcast().expect("its type was checked before the wait"))
+        loaded.ok_or_else(|| LoadError::new(LoadErrorKind::Cancelled))
+    }
+
+    /// The end of the load of all components, if something ends it early.
+    pub(crate) async fn load_cancelled(&self) -> LoadError {
+        self.cancelled.cancelled().await;
+        LoadError::new(LoadErrorKind::Cancelled)
     }
 
     fn check_type<T: Component>(&self, requested: usize) -> Result<(), LoadError> {

@@ -9,6 +9,7 @@ use mainspring_logging::Logging;
 use mainspring_metrics::Registry as Metrics;
 use tracing::dispatcher;
 
+use crate::dynamic::DynamicConfig;
 use crate::lifecycle::Lifecycle;
 use crate::plan::Plan;
 use crate::registry::{Parts, Registry};
@@ -82,7 +83,8 @@ impl Service {
     /// [`load_partly`](mainspring_config::load_partly).
     pub fn new(list: &ComponentList, root: &Section, options: ServiceOptions) -> Result<Self, Problems> {
         let plan = Plan::check(list, root)?;
-        let handle = ServiceHandle::new(Metrics::default(), Logging::new());
+        let dynamic_config = DynamicConfig::new(plan.variables.clone());
+        let handle = ServiceHandle::new(Metrics::default(), Logging::new(), dynamic_config);
         Ok(Self { plan, options, handle })
     }
 

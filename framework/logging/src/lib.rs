@@ -43,6 +43,7 @@ mod queue;
 mod recent;
 mod record;
 mod sink;
+mod target_levels;
 
 pub use crate::chain::Chain;
 pub use crate::config::{FilePath, Format, LoggerConfig, LoggersConfig, OverflowBehavior};

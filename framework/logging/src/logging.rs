@@ -19,6 +19,7 @@ use crate::local_level::{LocalLevel, LocalLevels, Threshold};
 use crate::logger::{Logger, LoggerLevels, LoggerStats};
 use crate::recent::{Recent, RecentFilter, RecentRecord};
 use crate::record::Record;
+use crate::target_levels::TargetLevels;
 
 /// Name of the logger that gets every record that no other logger is named after.
 pub const DEFAULT_LOGGER: &str = "default";
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     kept: Mutex<Kept>,
     recent: Mutex<Recent>,
     pub(crate) local_levels: LocalLevels,
+    target_levels: TargetLevels,
 }
 
 struct Loggers {
@@ -88,6 +90,7 @@ impl Logging {
             kept: Mutex::default(),
             recent: Mutex::default(),
             local_levels: LocalLevels::default(),
+            target_levels: TargetLevels::default(),
         });
         let layer = LoggingLayer { shared: Arc::clone(&shared) };
         let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
@@ -151,6 +154,13 @@ impl Logging {
         self.find(logger)?.set_level(level);
         levels_changed();
         Ok(())
+    }
+
+    /// Gives records of some targets, mostly paths of modules, levels of their own instead of those of their loggers: a
+    /// target named here and all modules below it. Replaces what was set before.
+    pub fn set_target_levels(&self, levels: BTreeMap<String, Level>) {
+        self.shared.target_levels.set(levels);
+        levels_changed();
     }
 
     /// Announces that a part of the work is going to be logged by a level of its own.
@@ -243,7 +253,10 @@ impl Shared {
         let Some(loggers) = self.loggers.get() else { return KEPT_LEVEL <= level };
         match self.local_levels.least().and_then(|_| threshold()) {
             Some(Threshold(least)) => least <= level,
-            None => loggers.of(metadata).allows(level),
+            None => match self.target_levels.of(metadata.target()) {
+                Some(least) => least <= level,
+                None => loggers.of(metadata).allows(level),
+            },
         }
     }
 
@@ -251,7 +264,8 @@ impl Shared {
     pub(crate) fn max_level(&self) -> Level {
         let lowest = self.loggers().map(|logger| logger.levels().current).min();
         let local = self.local_levels.least().unwrap_or(Level::None);
-        lowest.unwrap_or(KEPT_LEVEL).min(local).min(SPAN_LEVEL)
+        let of_targets = self.target_levels.least().unwrap_or(Level::None);
+        lowest.unwrap_or(KEPT_LEVEL).min(local).min(of_targets).min(SPAN_LEVEL)
     }
 
     pub(crate) fn log(&self, record: Record) {

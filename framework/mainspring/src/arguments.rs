@@ -14,7 +14,7 @@ const FRAMEWORK: &str = concat!("(mainspring ", env!("CARGO_PKG_VERSION"), ")");
 Exit codes: 0 stopped as told, 1 could not start, 2 wrong command line, 3 wrong configuration,\n\
             4 something did not finish its stop in time, 5 ended at once by a second signal.\n\
 Signals:    SIGTERM, SIGINT, SIGQUIT stop the service; a second one ends it at once. SIGUSR1 reopens log files,\n\
-            SIGHUP reads files such as secrets again.")]
+            SIGHUP reads files such as secrets and the defaults of the dynamic configuration again.")]
 pub(crate) struct Arguments {
     /// The static configuration
     #[arg(short, long, value_name = "FILE", default_value = "static_config.yaml")]
@@ -35,6 +35,10 @@ pub(crate) struct Arguments {
     /// Print the JSON Schema of this binary's configuration and exit
     #[arg(long)]
     pub(crate) print_config_schema: bool,
+
+    /// Print the compiled-in values of all dynamic variables as JSON and exit
+    #[arg(long)]
+    pub(crate) print_dynamic_config_defaults: bool,
 }
 
 impl Arguments {

@@ -65,6 +65,11 @@ pub(crate) fn run(
         say(stdout, format_args!("{:#}", components.service_schema()));
         return Exit::Ok.into();
     }
+    if arguments.print_dynamic_config_defaults {
+        let defaults = serde_json::Value::Object(components.dynamic_variables().defaults());
+        say(stdout, format_args!("{defaults:#}"));
+        return Exit::Ok.into();
+    }
     let service = match check(components, arguments) {
         Ok(service) => service,
         Err(problems) => {

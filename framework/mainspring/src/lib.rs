@@ -21,6 +21,7 @@ mod tests;
 pub use daemon::daemon_main;
 pub use exit::Exit;
 pub use lists::CommonComponents;
+pub use mainspring_core::dynamic;
 pub use mainspring_core::{
     Component, ComponentContext, ComponentList, ComponentStatus, ConfigMode, Health, LoadError,
     LoggingComponent, NoConfig, Phase, ReloadRequests, Service, ServiceError, ServiceErrorKind,
@@ -30,6 +31,7 @@ pub use mainspring_engine::{Task, TaskError, TaskProcessor};
 pub use surroundings::OsSurroundings;
 
 pub use mainspring_config as config;
+pub use mainspring_dynamic_config as dynamic_config;
 #[cfg(feature = "kafka")]
 pub use mainspring_kafka as kafka;
 pub use mainspring_logging as logging;

@@ -1,13 +1,14 @@
 //! The lists of components that services begin with.
 
 use mainspring_core::ComponentList;
+use mainspring_dynamic_config::DynamicConfigComponent;
 use mainspring_monitor::monitor_list;
 use mainspring_secdist::{DefaultSecdistProvider, SecdistComponent};
 use mainspring_server::ServerComponent;
 
 /// Lists beside [`ComponentList::minimal`].
 pub trait CommonComponents {
-    /// `minimal` and credentials: `secdist` and its provider.
+    /// `minimal`, credentials (`secdist` and its provider), and `dynamic-config`.
     fn common() -> ComponentList;
 
     /// `common`, the HTTP `server` and all monitor handlers.
@@ -19,6 +20,7 @@ impl CommonComponents for ComponentList {
         ComponentList::minimal()
             .append_default::<DefaultSecdistProvider>()
             .append_default::<SecdistComponent>()
+            .append_default::<DynamicConfigComponent>()
     }
 
     fn common_server() -> ComponentList {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 use mainspring_config::Source;
+use mainspring_core::dynamic::{AnyVariable, Variable};
 use mainspring_core::{
     Component, ComponentContext, ComponentList, LoadError, NoConfig, Service, ServiceOptions,
 };
@@ -180,6 +181,36 @@ fn the_schema_of_a_binary_is_printed() {
     let components = &schema["properties"]["components_manager"]["properties"]["components"]["properties"];
     assert_eq!(components["logging"]["properties"]["load-enabled"]["type"], "boolean");
     assert!(schema["$defs"]["logging.LoggerConfig"].is_object(), "{schema:#}");
+}
+
+#[test]
+fn the_defaults_of_dynamic_variables_are_printed_without_a_configuration() {
+    let arguments = parse(&["--config", "nowhere.yaml", "--print-dynamic-config-defaults"]).unwrap();
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let list = ComponentList::common_server().append_default::<Tuned>();
+    let ending = run(&list, &arguments, &mut stdout, &mut stderr);
+    assert_eq!((ending.exit, stderr), (Exit::Ok, Vec::new()));
+    let printed: serde_json::Value = serde_json::from_slice(&stdout).unwrap();
+    assert_eq!(printed["TUNED_LIMIT"], 5, "{printed:#}");
+    assert!(stdout.starts_with(b"{\n  \""), "it is meant to be read");
+}
+
+static TUNED_LIMIT: Variable<u32> = Variable::new("TUNED_LIMIT", || 5);
+
+/// Reads a variable.
+struct Tuned;
+
+impl Component for Tuned {
+    const DEFAULT_NAME: &'static str = "tuned";
+    type Config = NoConfig;
+
+    fn dynamic_variables() -> Vec<&'static dyn AnyVariable> {
+        vec![&TUNED_LIMIT]
+    }
+
+    async fn load(_: NoConfig, _: &ComponentContext) -> Result<Self, LoadError> {
+        Ok(Self)
+    }
 }
 
 #[test]

@@ -142,6 +142,20 @@ fn options_of_secdist_are_in_its_readme() {
     expect_file!["../../../../components/secdist/README.md"].assert_eq(&with_tables(document, &tables));
 }
 
+#[test]
+fn options_of_the_dynamic_configuration_are_in_its_readme() {
+    use mainspring_dynamic_config::{ClientConfig, StoreConfig, UpdaterConfig};
+
+    let tables = [
+        ("dynamic-config", table(&schema_of::<StoreConfig>(), &Value::Null)),
+        ("dynamic-config-client", table(&schema_of::<ClientConfig>(), &Value::Null)),
+        ("dynamic-config-client-updater", table(&schema_of::<UpdaterConfig>(), &Value::Null)),
+    ];
+    let document = include_str!("../../../../components/dynamic-config/README.md");
+    expect_file!["../../../../components/dynamic-config/README.md"]
+        .assert_eq(&with_tables(document, &tables));
+}
+
 #[cfg(feature = "kafka")]
 #[test]
 fn options_of_kafka_are_in_its_readme() {

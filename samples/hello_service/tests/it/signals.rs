@@ -104,6 +104,25 @@ fn sighup_reads_secrets_again_and_stops_nothing() {
     assert_eq!(service.stop().code, Some(0));
 }
 
+#[test]
+fn sighup_reads_the_defaults_of_the_dynamic_configuration_again() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = directory.path().join("defaults.json");
+    fs::write(&path, "{}").expect("the temporary directory can be written to");
+    let section = format!("components:\n        dynamic-config: {{defaults-path: '{}'}}", path.display());
+    let config = ServiceConfig::of(CONFIG).with("components:", &section);
+    let service = ServiceProcess::start(BINARY, &config, &[]);
+    let reloads = |result| service.metrics().sum("config_reloads_total", &[("result", result)]);
+
+    service.signal(Signal::HUP);
+    eventually("the file to be read again", || reloads("success"), |n| *n == 1.0);
+    fs::write(&path, "no map").expect("the temporary directory can be written to");
+    service.signal(Signal::HUP);
+    eventually("the wrong file to be counted", || reloads("error"), |n| *n == 1.0);
+    assert_eq!(service.post("/hello", r#"{"name": "Ada"}"#).status, 200);
+    assert_eq!(service.stop().code, Some(0));
+}
+
 fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }

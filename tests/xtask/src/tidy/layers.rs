@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["framework/core"],
     &["framework/testsuite"],
     &[
+        "components/dynamic-config",
         "components/kafka",
         "components/kafka-ffi",
         "components/monitor",

@@ -1,0 +1,155 @@
+//! What operators write about the dynamic configuration.
+
+use http::Uri;
+use mainspring_config::{HumanDuration, Violation};
+use mainspring_core::ServiceOutline;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// The section of `dynamic-config`. All keys may be left out; then every variable has its compiled-in value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct StoreConfig {
+    /// Whether updates replace the defaults while the service runs; default `false`. When `true`, a component such as
+    /// `dynamic-config-client-updater` has to bring them, and components that must not begin without them wait for the
+    /// first ones.
+    pub updates_enabled: bool,
+    /// Values by name of the variable, instead of the compiled-in ones; default none.
+    pub defaults: Map<String, Value>,
+    /// Path of a JSON or YAML file with such values; default none. Excludes `defaults`. Read again on SIGHUP.
+    pub defaults_path: Option<String>,
+    /// Path of the file that keeps the values of the last update, for a start while the configuration service is down;
+    /// default empty, which means none. Needs `updates-enabled`. One that cannot be read is passed over with a warning.
+    pub fs_cache_path: String,
+    /// Task processor whose threads for blocking calls read and write the files; default: the default task processor.
+    pub fs_task_processor: Option<String>,
+}
+
+impl StoreConfig {
+    /// Everything that a configuration alone can prove wrong.
+    pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
+        let mut violations = service.dynamic_variables().violations("defaults", &self.defaults);
+        if self.defaults_path.is_some() && !self.defaults.is_empty() {
+            let message = "excludes `defaults`; keep the values in one of the two places";
+            violations.push(Violation::new("defaults-path", message));
+        }
+        if !self.fs_cache_path.is_empty() && !self.updates_enabled {
+            let message = "there is nothing to keep without `updates-enabled: true`";
+            violations.push(Violation::new("fs-cache-path", message));
+        }
+        let processor = self.fs_task_processor.as_deref();
+        violations.extend(processor.and_then(|name| service.check_task_processor("fs-task-processor", name)));
+        violations
+    }
+}
+
+/// The section of `dynamic-config-client`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// URL of the configuration service, such as `http://configs.example:8080`. Only `http` is spoken. Required.
+    pub config_url: String,
+    /// Name under which the service asks for its values. Required.
+    pub service_name: String,
+    /// Longest time that one request may take, from the connection to the last byte. From `1ms` to `1h`. Required.
+    pub http_timeout: HumanDuration,
+    /// How many times a request is tried before it has failed. From 1 to 100. Required.
+    #[schemars(range(min = 1, max = 100))]
+    pub http_retries: u32,
+    /// Whether `/configs/values` is added to `config-url`; default `true`.
+    #[serde(default = "ClientConfig::yes")]
+    pub append_path_to_url: bool,
+    /// Whether the service's name is sent, so that values that hold for it alone count; default `true`.
+    #[serde(default = "ClientConfig::yes")]
+    pub get_configs_overrides_for_service: bool,
+    /// Name of the stage whose values are asked for; default none.
+    #[serde(default)]
+    pub configs_stage: Option<String>,
+}
+
+impl ClientConfig {
+    fn yes() -> bool {
+        true
+    }
+
+    /// Everything that a configuration alone can prove wrong.
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        let (min, max) = (HumanDuration::from_millis(1), HumanDuration::from_secs(60 * 60));
+        let timeout = self.http_timeout.check_range("http-timeout", min..=max);
+        let url = self.url().err().map(|message| Violation::new("config-url", message));
+        timeout.into_iter().chain(url).collect()
+    }
+
+    /// Where requests go.
+    pub(crate) fn url(&self) -> Result<Uri, String> {
+        let path = if self.append_path_to_url { "/configs/values" } else { "" };
+        let text = format!("{}{path}", self.config_url.trim_end_matches('/'));
+        let url = text.parse::<Uri>().ok().filter(|url| url.host().is_some());
+        match url {
+            Some(url) if url.scheme_str() == Some("http") => Ok(url),
+            _ => Err(format!(
+                "expected a URL such as `http://configs.example:8080`, found `{}`",
+                self.config_url
+            )),
+        }
+    }
+}
+
+/// The section of `dynamic-config-client-updater`. All keys may be left out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct UpdaterConfig {
+    /// Component that takes the values; default `dynamic-config`.
+    pub updates_sink: String,
+    /// Component that fetches them; default `dynamic-config-client`.
+    pub client: String,
+    /// How long to wait between two updates. From `1ms` to `24h`, default `5s`.
+    pub update_interval: HumanDuration,
+    /// How long to go on with the changes since the last update before all values are fetched again. Up to `24h`, default
+    /// `1m`; `0s` means that all are fetched every time.
+    pub full_update_interval: HumanDuration,
+    /// By how much at most each wait is longer or shorter, by chance, so that a fleet does not ask all at once. Up to
+    /// `update-interval`; default: a tenth of it.
+    pub update_jitter: Option<HumanDuration>,
+    /// Whether only the variables that the binary knows are asked for; default `true`.
+    pub load_only_my_values: bool,
+    /// Whether the service waits on when the first update fails and there is no cache; default `false`, which means that it
+    /// does not start.
+    pub first_update_fail_ok: bool,
+}
+
+impl Default for UpdaterConfig {
+    fn default() -> Self {
+        Self {
+            updates_sink: "dynamic-config".to_owned(),
+            client: "dynamic-config-client".to_owned(),
+            update_interval: HumanDuration::from_secs(5),
+            full_update_interval: HumanDuration::from_secs(60),
+            update_jitter: None,
+            load_only_my_values: true,
+            first_update_fail_ok: false,
+        }
+    }
+}
+
+impl UpdaterConfig {
+    /// Everything that a configuration alone can prove wrong.
+    pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
+        let (zero, min) = (HumanDuration::default(), HumanDuration::from_millis(1));
+        let max = HumanDuration::from_secs(24 * 60 * 60);
+        let jitter = self.update_jitter;
+        let jitter = jitter.and_then(|it| it.check_range("update-jitter", zero..=self.update_interval));
+        self.update_interval
+            .check_range("update-interval", min..=max)
+            .into_iter()
+            .chain(self.full_update_interval.check_range("full-update-interval", zero..=max))
+            .chain(jitter)
+            .chain(service.check_component("updates-sink", &self.updates_sink))
+            .chain(service.check_component("client", &self.client))
+            .collect()
+    }
+}
