@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use mainspring_config::Problem;
 use mainspring_engine::Panic;
 use tracing::{debug, error, info, warn};
 
@@ -40,6 +41,11 @@ pub(crate) fn start_failed(component: Option<&str>, error: &dyn Error) {
 
 pub(crate) fn health_panicked(component: &str, panic: &Panic) {
     error!(component, location = panic.location, panic = panic.message, "Component panicked in `health`");
+}
+
+pub(crate) fn config_questionable(warning: &Problem) {
+    let (file, line) = (warning.file(), warning.line());
+    warn!(file, line, reason = warning.message(), "Configuration is questionable");
 }
 
 pub(crate) fn fallback_used(path: &str, place: Option<&str>) {

@@ -99,6 +99,8 @@ pub(crate) struct Plan {
     pub(crate) disabled: BTreeSet<String>,
     /// Path and place of each value that is a `#fallback`.
     pub(crate) fallbacks: Vec<(String, Option<String>)>,
+    /// What is worth a warning although nothing is wrong.
+    pub(crate) warnings: Problems,
 }
 
 impl Plan {
@@ -138,7 +140,8 @@ impl Plan {
                 let fallbacks = root.fallbacks();
                 let fallbacks =
                     fallbacks.iter().map(|section| (section.path().to_owned(), section.place())).collect();
-                Ok(Self { manager, components, declared, disabled, fallbacks })
+                let warnings = root.warnings();
+                Ok(Self { manager, components, declared, disabled, fallbacks, warnings })
             }
             Err(more) => {
                 problems.extend(more);
