@@ -59,7 +59,7 @@ pub use byte_size::ByteSize;
 pub use duration::HumanDuration;
 pub use nearest::nearest;
 pub use parse::parse;
-pub use problem::{Problem, Problems, Violation};
+pub use problem::{Problem, Problems, ValueOrigin, Violation};
 pub use schema::schema_of;
 pub use section::Section;
 pub use source::{FakeSurroundings, Source, Surroundings};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Number, Value};
 
-use crate::problem::Place;
+use crate::problem::{Place, ValueOrigin};
 
 /// One value. Aliases share nodes, so a tree may count more nodes than it stores; see [`Node::size`].
 #[derive(Clone)]
@@ -151,16 +151,14 @@ impl Origin {
     }
 
     /// How a problem says where the value at `place` came from.
-    pub(crate) fn describe(&self, place: Option<&Place>) -> String {
-        let place = place.map_or_else(String::new, Place::to_string);
-        let from = match &self.from {
-            From::Vars => place,
-            From::Env(name) => format!("environment variable `{name}`"),
-            From::File => format!("file {place}"),
-        };
-        match &self.variable {
-            Some(variable) => format!("value of `${variable}` from {from}"),
-            None => format!("value of {from}"),
+    pub(crate) fn of(&self, place: Option<&Place>) -> ValueOrigin {
+        let environment_variable = if let From::Env(name) = &self.from { Some(name.clone()) } else { None };
+        ValueOrigin {
+            variable: self.variable.clone(),
+            // The text of an environment variable has lines too, but nobody can open it.
+            place: place.filter(|_| environment_variable.is_none()).cloned(),
+            environment_variable,
+            is_secret: self.is_secret(),
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn parse_node(source: &Source, problems: &mut Problems) -> Arc<Node> 
             true
         }
     };
-    let start = builder.place(1, 1);
+    let start = builder.place(1, 1, 1);
     let absent = if failed { Node::broken } else { |place| Node::new(Kind::Null, place) };
     builder.root.unwrap_or_else(|| Arc::new(absent(Some(start))))
 }
@@ -92,12 +92,12 @@ impl Builder<'_> {
     fn run(&mut self, text: &str) -> Result<(), Problem> {
         if TEXT_BYTES_MAX < text.len() {
             let message = format!("the text has {} bytes; the limit is {TEXT_BYTES_MAX}", text.len());
-            return Err(self.problem(self.place(1, 1), message));
+            return Err(self.problem(self.place(1, 1, 1), message));
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for event in Parser::new_from_str(text) {
             let (event, span) = event.map_err(|error| {
-                let place = self.place(error.marker().line(), error.marker().col() + 1);
+                let place = self.place(error.marker().line(), error.marker().col() + 1, 1);
                 self.problem(place, error.info().to_owned())
             })?;
             self.event(event, span)?;
@@ -106,7 +106,9 @@ impl Builder<'_> {
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
-        let place = self.place(span.start.line(), span.start.col() + 1);
+        let on_one_line = span.start.line() == span.end.line();
+        let width = if on_one_line { span.end.col().saturating_sub(span.start.col()) } else { 1 };
+        let place = self.place(span.start.line(), span.start.col() + 1, width.max(1));
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
                 Err(self.problem(place, "expected one document, found a second one".to_owned()))
@@ -305,8 +307,8 @@ impl Builder<'_> {
         path(self.frames.split_last().map_or(&[], |(_, around)| around))
     }
 
-    fn place(&self, line: usize, column: usize) -> Place {
-        Place { file: Arc::clone(&self.file), line, column }
+    fn place(&self, line: usize, column: usize, width: usize) -> Place {
+        Place { file: Arc::clone(&self.file), line, column, width }
     }
 
     fn problem(&self, place: Place, message: String) -> Problem {

@@ -10,6 +10,8 @@ pub(crate) struct Place {
     pub(crate) file: Arc<str>,
     pub(crate) line: usize,
     pub(crate) column: usize,
+    /// How many characters it takes on that line; at least 1, also for what spans lines.
+    pub(crate) width: usize,
 }
 
 impl fmt::Display for Place {
@@ -28,16 +30,77 @@ pub struct Problem {
     place: Option<Place>,
     path: String,
     message: String,
+    origin: Option<Box<ValueOrigin>>,
+}
+
+/// Where a substituted value came from. Shown as “value of” a `$variable`, an environment variable or a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ValueOrigin {
+    pub(crate) variable: Option<String>,
+    pub(crate) environment_variable: Option<String>,
+    pub(crate) place: Option<Place>,
+    pub(crate) is_secret: bool,
+}
+
+impl ValueOrigin {
+    /// The `$variable` that stands in the main file, without the `$`.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        self.variable.as_deref()
+    }
+
+    /// The environment variable that holds the value.
+    #[must_use]
+    pub fn environment_variable(&self) -> Option<&str> {
+        self.environment_variable.as_deref()
+    }
+
+    /// File, line and column of the value, if a file holds it.
+    #[must_use]
+    pub fn place(&self) -> Option<(&str, usize, usize)> {
+        self.place.as_ref().map(|place| (&*place.file, place.line, place.column))
+    }
+
+    /// How many characters of its line the value takes; 0 if no file holds it.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.place.as_ref().map_or(0, |place| place.width)
+    }
+
+    /// Whether the value may be a secret: environment variables and files carry those, so nothing of them is shown.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.is_secret
+    }
+}
+
+impl fmt::Display for ValueOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("value of ")?;
+        if let Some(variable) = &self.variable {
+            write!(f, "`${variable}` from ")?;
+        }
+        match (&self.environment_variable, &self.place) {
+            (Some(name), _) => write!(f, "environment variable `{name}`"),
+            (None, Some(place)) if self.is_secret => write!(f, "file {place}"),
+            (None, Some(place)) => write!(f, "{place}"),
+            (None, None) => f.write_str("a file"),
+        }
+    }
 }
 
 impl Problem {
     /// A problem that has no place in any text. Where there is one, use [`Section::problem`](crate::Section::problem).
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: None, path: path.into(), message: message.into() }
+        Self { place: None, path: path.into(), message: message.into(), origin: None }
     }
 
     pub(crate) fn at(place: Option<Place>, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place, path: path.into(), message: message.into() }
+        Self { place, path: path.into(), message: message.into(), origin: None }
+    }
+
+    pub(crate) fn with_origin(self, origin: ValueOrigin) -> Self {
+        Self { origin: Some(Box::new(origin)), ..self }
     }
 
     /// Name of the [`Source`](crate::Source), if the problem has a place.
@@ -56,6 +119,18 @@ impl Problem {
     #[must_use]
     pub fn column(&self) -> Option<usize> {
         self.place.as_ref().map(|place| place.column)
+    }
+
+    /// How many characters of its line the wrong key or value takes, at least 1; 0 if the problem has no place.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.place.as_ref().map_or(0, |place| place.width)
+    }
+
+    /// Where the wrong value came from, if it does not stand where the problem is.
+    #[must_use]
+    pub fn origin(&self) -> Option<&ValueOrigin> {
+        self.origin.as_deref()
     }
 
     /// Dotted path of the value, such as `kafka-consumer.topics[0]`; empty for the whole document.
@@ -79,7 +154,11 @@ impl fmt::Display for Problem {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        if let Some(origin) = &self.origin {
+            write!(f, " ({origin})")?;
+        }
+        Ok(())
     }
 }
 

@@ -20,17 +20,23 @@ pub struct Section {
     /// Where the key of this value stands; list items and whole documents have none.
     key_place: Option<Place>,
     origin: Option<Arc<Origin>>,
+    /// What is worth a warning about the whole configuration; only its root knows.
+    warnings: Option<Arc<Problems>>,
 }
 
 impl Section {
     /// A null value that no text holds, for readers whose section is absent.
     pub fn empty(path: impl Into<String>) -> Self {
         let node = Arc::new(Node::new(Kind::Null, None));
-        Self { node, path: path.into().into(), key_place: None, origin: None }
+        Self { node, path: path.into().into(), key_place: None, origin: None, warnings: None }
     }
 
     pub(crate) fn root(node: Arc<Node>) -> Self {
-        Self { origin: node.origin.clone(), node, path: "".into(), key_place: None }
+        Self { origin: node.origin.clone(), node, path: "".into(), key_place: None, warnings: None }
+    }
+
+    pub(crate) fn with_warnings(self, warnings: Problems) -> Self {
+        Self { warnings: Some(Arc::new(warnings)), ..self }
     }
 
     /// The dotted path shown in problems; empty for a whole document.
@@ -168,6 +174,13 @@ impl Section {
         found
     }
 
+    /// What [`load`](crate::load) found worth a warning although nothing is wrong: variables that nothing uses. Only the
+    /// root of a configuration has any.
+    #[must_use]
+    pub fn warnings(&self) -> Problems {
+        self.warnings.as_deref().cloned().unwrap_or_default()
+    }
+
     /// Where the value stands, as `file:line:column`; `None` if no text holds it.
     #[must_use]
     pub fn place(&self) -> Option<String> {
@@ -244,6 +257,7 @@ impl Section {
             // The key of a substituted value stands in the main file, those below it where they came from.
             key_place,
             origin: node.origin.clone().or_else(|| self.origin.clone()),
+            warnings: None,
         }
     }
 
@@ -257,8 +271,7 @@ impl Section {
         let Some(origin) = &self.origin else { return Problem::at(place.cloned(), path, message) };
         let in_main_file = self.node.origin.is_some() && place == self.key_place.as_ref();
         let source = if in_main_file { self.node.place.as_ref() } else { place };
-        let message = format!("{message} ({})", origin.describe(source));
-        Problem::at(origin.used_at.clone(), path, message)
+        Problem::at(origin.used_at.clone(), path, message).with_origin(origin.of(source))
     }
 
     /// Whether the value must not be quoted.

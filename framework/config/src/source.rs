@@ -22,6 +22,12 @@ impl Source {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The text given to [`Source::new`].
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// The text may hold secrets, so only its name and length are shown.

@@ -12,7 +12,8 @@
 //! Only whole values are replaced, never parts of a string. Values from variables, environment and files are final:
 //! nothing in them is replaced again. A fallback is text of the main file like any other and may use variables.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ use crate::source::{Source, Surroundings};
 
 /// Root key of the main file that names the file of variables.
 const CONFIG_VARS: &str = "config_vars";
+
+/// Most names that are compared in search of what was meant: enough for every problem that a person will read.
+const COMPARISONS_MAX: usize = 1_000_000;
 
 /// Which files of variables the command line named.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +64,28 @@ pub fn load_partly(
     let root = parse_node(main, &mut problems);
     let vars = Vars::read(&root, vars, surroundings, &mut problems);
     let mut substitution = Substitution { vars: &vars, surroundings, size: 0, problems };
-    let root = if root.is_broken() { root } else { substitution.node(&root, "") };
-    (Section::root(root), substitution.problems)
+    if root.is_broken() {
+        return (Section::root(root), substitution.problems);
+    }
+    let mut used = BTreeSet::new();
+    collect_variables(&root, &mut used);
+    let root = substitution.node(&root, "");
+    (Section::root(root).with_warnings(vars.unused(&used)), substitution.problems)
+}
+
+/// The variables that a text names, also where some environment or file now makes another value win.
+fn collect_variables<'n>(node: &'n Node, names: &mut BTreeSet<&'n str>) {
+    names.extend(variable_name(node));
+    match &node.kind {
+        Kind::List(items) => items.iter().for_each(|item| collect_variables(item, names)),
+        Kind::Map(entries) => {
+            let may_be_replaced = entries.iter().filter(|entry| {
+                matches!(split_key(&entry.key).1, Suffix::None | Suffix::Fallback) && entry.key != CONFIG_VARS
+            });
+            may_be_replaced.for_each(|entry| collect_variables(&entry.value, names));
+        }
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => {}
+    }
 }
 
 /// The merged variables.
@@ -71,6 +95,10 @@ struct Vars {
     index: HashMap<String, usize>,
     /// The files they came from, for messages.
     files: Vec<String>,
+    /// Names of variables that others are built from by an anchor.
+    building_blocks: BTreeSet<String>,
+    /// How many names may still be compared in search of the nearest; a wrong file may ask for thousands.
+    comparisons_left: Cell<usize>,
     /// Some file could not be used, so that a variable that is not there may be no fault of the main file.
     incomplete: bool,
 }
@@ -85,6 +113,7 @@ impl Vars {
         let mut entries: Vec<Entry> = Vec::new();
         let mut index: HashMap<String, usize> = HashMap::new();
         let mut files = Vec::new();
+        let mut building_blocks = BTreeSet::new();
         let mut incomplete = false;
         let named = main.entry(CONFIG_VARS).map(|entry| &*entry.value);
         let base = match (&options.config_vars, named) {
@@ -109,6 +138,8 @@ impl Vars {
                         problems.push(Problem::at(node.place.clone(), "", message));
                     }
                     incomplete |= n_problems < problems.len();
+                    let shared = node.entries().iter().filter(|entry| is_shared(&entry.value));
+                    building_blocks.extend(shared.map(|entry| split_key(&entry.key).0.to_owned()));
                     for entry in node.entries() {
                         match index.get(&entry.key) {
                             Some(known) => entries[*known] = entry.clone(),
@@ -127,7 +158,8 @@ impl Vars {
             }
             files.push(path);
         }
-        let vars = Self { entries, index, files, incomplete };
+        let comparisons_left = Cell::new(COMPARISONS_MAX);
+        let vars = Self { entries, index, files, building_blocks, comparisons_left, incomplete };
         vars.refuse_lone_fallbacks(problems);
         vars
     }
@@ -153,9 +185,30 @@ impl Vars {
         }
     }
 
+    /// Warnings about the variables that nothing uses.
+    fn unused(&self, used: &BTreeSet<&str>) -> Problems {
+        let is_used = |name: &str| used.contains(name) || self.building_blocks.contains(name);
+        let unused = groups(&self.entries).into_iter().filter(|group| !is_used(group.key));
+        unused.filter_map(|group| Some(self.unused_problem(group.key, group.first()?, used))).collect()
+    }
+
+    fn unused_problem(&self, name: &str, entry: &Entry, used: &BTreeSet<&str>) -> Problem {
+        let hint = match self.nearest(name, used.iter().copied()) {
+            Some(near) => format!("; the configuration uses `${near}`"),
+            None => String::new(),
+        };
+        Problem::at(Some(entry.key_place.clone()), "", format!("unused variable `{name}`{hint}"))
+    }
+
+    fn nearest<'n>(&self, name: &str, known: impl Iterator<Item = &'n str> + Clone) -> Option<&'n str> {
+        let left = self.comparisons_left.get().checked_sub(known.clone().count())?;
+        self.comparisons_left.set(left);
+        nearest(name, known)
+    }
+
     fn undefined(&self, name: &str) -> String {
-        let known = self.entries.iter().map(|entry| split_key(&entry.key).0);
-        match (nearest(name, known), self.files.as_slice()) {
+        let near = self.nearest(name, self.entries.iter().map(|entry| split_key(&entry.key).0));
+        match (near, self.files.as_slice()) {
             (Some(near), _) => format!("undefined variable `${name}`; did you mean `${near}`?"),
             (None, []) => {
                 format!("undefined variable `${name}`; no file of variables is given (`{CONFIG_VARS}`)")
@@ -168,6 +221,13 @@ impl Vars {
     }
 }
 
+/// Whether something else in the tree is an alias of this value, or merges it. Holds only as long as nothing but the
+/// tree holds its values.
+fn is_shared(value: &Arc<Node>) -> bool {
+    let is_aliased = |node: &Arc<Node>| 1 < Arc::strong_count(node);
+    is_aliased(value) || value.entries().iter().any(|entry| is_aliased(&entry.value))
+}
+
 /// A key with its `#env`, `#file` and `#fallback` siblings.
 struct Group<'a> {
     key: &'a str,
@@ -177,7 +237,12 @@ struct Group<'a> {
     fallback: Option<&'a Entry>,
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
+    /// What stands for the group in messages.
+    fn first(&self) -> Option<&'a Entry> {
+        self.value.or(self.env).or(self.file).or(self.fallback)
+    }
+
     fn lone_fallback(&self, path: &str) -> Option<Problem> {
         let (Some(fallback), None, None, None) = (self.fallback, self.value, self.env, self.file) else {
             return None;
@@ -291,7 +356,7 @@ impl Substitution<'_> {
     fn map(&mut self, entries: &[Entry], path: &str) -> Vec<Entry> {
         let mut result = Vec::with_capacity(entries.len());
         for group in groups(entries) {
-            let Some(first) = group.value.or(group.env).or(group.file).or(group.fallback) else { continue };
+            let Some(first) = group.first() else { continue };
             if path.is_empty() && group.key == CONFIG_VARS {
                 self.refuse_siblings(&group);
                 continue;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use mainspring_config::Problem;
 use mainspring_engine::Panic;
 use mainspring_logging::{Chain, LoggingError};
 use tracing::{debug, error, info, warn};
@@ -56,6 +57,11 @@ pub(crate) fn level_not_set(logger: &str, error: &LoggingError) {
 
 pub(crate) fn dynamic_config_awaited(component: &str) {
     warn!(component, "Component is waiting for the first values of the dynamic configuration");
+}
+
+pub(crate) fn config_questionable(warning: &Problem) {
+    let (file, line) = (warning.file(), warning.line());
+    warn!(file, line, reason = warning.message(), "Configuration is questionable");
 }
 
 pub(crate) fn fallback_used(path: &str, place: Option<&str>) {

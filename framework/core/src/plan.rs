@@ -102,6 +102,8 @@ pub(crate) struct Plan {
     /// Path and place of each value that is a `#fallback`.
     pub(crate) fallbacks: Vec<(String, Option<String>)>,
     pub(crate) variables: Variables,
+    /// What is worth a warning although nothing is wrong.
+    pub(crate) warnings: Problems,
 }
 
 impl Plan {
@@ -148,7 +150,8 @@ impl Plan {
                 let fallbacks = root.fallbacks();
                 let fallbacks =
                     fallbacks.iter().map(|section| (section.path().to_owned(), section.place())).collect();
-                Ok(Self { manager, components, declared, disabled, fallbacks, variables })
+                let warnings = root.warnings();
+                Ok(Self { manager, components, declared, disabled, fallbacks, variables, warnings })
             }
             Err(more) => {
                 problems.extend(more);

@@ -112,6 +112,9 @@ impl Service {
     fn run_logged(self) -> Result<StopReport, ServiceError> {
         let Self { mut plan, options, handle } = self;
         let _ends_stopped = EndsStopped(handle.clone());
+        for warning in &plan.warnings {
+            events::config_questionable(warning);
+        }
         for (path, place) in &plan.fallbacks {
             events::fallback_used(path, place.as_deref());
         }

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
+use crate::report::Format;
+
 /// What stands beside the name of the binary.
 const FRAMEWORK: &str = concat!("(mainspring ", env!("CARGO_PKG_VERSION"), ")");
 
@@ -31,6 +33,10 @@ pub(crate) struct Arguments {
     /// Check the configuration and exit
     #[arg(long)]
     pub(crate) check_config: bool,
+
+    /// How to say what is wrong: `text`, or `json` for machines
+    #[arg(long, value_enum, default_value_t, value_name = "FORM", hide_possible_values = true)]
+    pub(crate) format: Format,
 
     /// Print the JSON Schema of this binary's configuration and exit
     #[arg(long)]

@@ -9,6 +9,7 @@ use mainspring_core::{ComponentList, Service, ServiceError, ServiceOptions, Stop
 use mainspring_logging::Chain;
 
 use crate::arguments::Arguments;
+use crate::report::{Report, Screen};
 use crate::{Exit, OsSurroundings, last_words, signals};
 
 /// Runs a service made of `components` until a signal stops it; the whole of a service's `main`.
@@ -59,7 +60,7 @@ pub(crate) fn run(
     components: &ComponentList,
     arguments: &Arguments,
     stdout: &mut impl Write,
-    stderr: &mut impl Write,
+    stderr: &mut impl Screen,
 ) -> Ending {
     if arguments.print_config_schema {
         say(stdout, format_args!("{:#}", components.service_schema()));
@@ -70,20 +71,17 @@ pub(crate) fn run(
         say(stdout, format_args!("{defaults:#}"));
         return Exit::Ok.into();
     }
-    let service = match check(components, arguments) {
+    let mut report = Report::new(arguments.format, &OsSurroundings);
+    let checked = check(components, arguments, &mut report);
+    let service = match checked {
         Ok(service) => service,
         Err(problems) => {
-            let count = problems.len();
-            let noun = if count == 1 { "problem" } else { "problems" };
-            say(
-                stderr,
-                format_args!("{problems}\nerror: the configuration has {count} {noun}; nothing was started"),
-            );
+            report.refuse(&problems, stdout, stderr);
             return Exit::Config.into();
         }
     };
     if arguments.check_config {
-        say(stdout, format_args!("{}: the configuration is right", arguments.config));
+        report.accept(stdout, stderr);
         return Exit::Ok.into();
     }
     if let Err(error) = signals::follow(service.handle()) {
@@ -93,7 +91,11 @@ pub(crate) fn run(
     conclude(service.run())
 }
 
-fn check(components: &ComponentList, arguments: &Arguments) -> Result<Service, Problems> {
+fn check(
+    components: &ComponentList,
+    arguments: &Arguments,
+    report: &mut Report<'_>,
+) -> Result<Service, Problems> {
     let surroundings = OsSurroundings;
     let text = surroundings.read_file(&arguments.config).map_err(|error| {
         let what = format!(
@@ -102,12 +104,13 @@ fn check(components: &ComponentList, arguments: &Arguments) -> Result<Service, P
         );
         Problems::from(mainspring_config::Problem::new("", what))
     })?;
-    let source = Source::new(&arguments.config, text);
+    let source = report.source.insert(Source::new(&arguments.config, text));
     let vars = VarsOptions {
         config_vars: arguments.config_vars.clone(),
         config_vars_override: arguments.config_vars_override.clone(),
     };
-    let (root, mut problems) = mainspring_config::load_partly(&source, &vars, &surroundings);
+    let (root, mut problems) = mainspring_config::load_partly(source, &vars, &surroundings);
+    report.warnings = root.warnings();
     match Service::new(components, &root, ServiceOptions { surroundings: Arc::new(surroundings) }) {
         Ok(service) if problems.is_empty() => Ok(service),
         checked => {
@@ -131,7 +134,7 @@ pub(crate) fn conclude(outcome: Result<StopReport, ServiceError>) -> Ending {
     }
 }
 
-fn say(stream: &mut impl Write, text: std::fmt::Arguments<'_>) {
+pub(crate) fn say(stream: &mut impl Write, text: std::fmt::Arguments<'_>) {
     // With the stream closed there is nobody left to tell.
     let _nobody_listens = writeln!(stream, "{text}").is_err();
 }

@@ -12,6 +12,7 @@ mod arguments;
 mod exit;
 mod last_words;
 mod lists;
+mod report;
 mod signals;
 mod surroundings;
 

@@ -51,10 +51,23 @@ fn all_problems_are_printed_and_nothing_is_started() {
         Exit::Config,
         expect![[r#"
             DIR/config.yaml:2:1: missing key `default_task_processor` (The task processor that components load on, and that runs what names no other)
+                2 | components_manager:
+                  | ^^^^^^^^^^^^^^^^^^
             DIR/config.yaml:3:61: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0` (value of `$threads` from DIR/vars.yaml:1:10)
+                3 |     task_processors: {main-task-processor: {worker_threads: $threads}}
+                  |                                                             ^^^^^^^^
+               --> value of `$threads` from DIR/vars.yaml:1:10
+                1 | threads: 0
+                  |          ^
             DIR/config.yaml:4:5: unknown key `defualt_task_processor`; did you mean `default_task_processor`?
+                4 |     defualt_task_processor: main-task-processor
+                  |     ^^^^^^^^^^^^^^^^^^^^^^
             DIR/config.yaml:6:9: logging: missing key `loggers` (Loggers by name)
+                6 |         logging: {logers: {default: {file_path: '@null'}}}
+                  |         ^^^^^^^
             DIR/config.yaml:6:19: logging: unknown key `logers`; did you mean `loggers`?
+                6 |         logging: {logers: {default: {file_path: '@null'}}}
+                  |                   ^^^^^^
             error: the configuration has 5 problems; nothing was started
         "#]],
     );
@@ -69,11 +82,17 @@ fn an_undefined_variable_hides_no_other_problem() {
         &[],
         Exit::Config,
         expect![[r#"
-        DIR/config.yaml:3:61: components_manager.task_processors.main-task-processor.worker_threads: undefined variable `$threads`; it is not in `DIR/vars.yaml`
-        DIR/config.yaml:6:9: loging: this component is not registered in code; did you mean `logging`?
-        DIR/config.yaml:6:32: components_manager.components.loging.load-enabled: undefined variable `$on`; it is not in `DIR/vars.yaml`
-        error: the configuration has 3 problems; nothing was started
-    "#]],
+            DIR/config.yaml:3:61: components_manager.task_processors.main-task-processor.worker_threads: undefined variable `$threads`; it is not in `DIR/vars.yaml`
+                3 |     task_processors: {main-task-processor: {worker_threads: $threads}}
+                  |                                                             ^^^^^^^^
+            DIR/config.yaml:6:9: loging: this component is not registered in code; did you mean `logging`?
+                6 |         loging: {load-enabled: $on}
+                  |         ^^^^^^
+            DIR/config.yaml:6:32: components_manager.components.loging.load-enabled: undefined variable `$on`; it is not in `DIR/vars.yaml`
+                6 |         loging: {load-enabled: $on}
+                  |                                ^^^
+            error: the configuration has 3 problems; nothing was started
+        "#]],
     );
     check(
         "components_manager: {",
@@ -81,8 +100,82 @@ fn an_undefined_variable_hides_no_other_problem() {
         &[],
         Exit::Config,
         expect![[r#"
-        DIR/config.yaml:2:1: components_manager: while parsing a node, did not find expected node content
+            DIR/config.yaml:2:1: components_manager: while parsing a node, did not find expected node content
+                1 | components_manager: {
+                  |                      ^
+            error: the configuration has 1 problem; nothing was started
+        "#]],
+    );
+}
+
+#[test]
+fn an_unused_variable_is_a_warning_that_changes_nothing_else() {
+    check(
+        CONFIG,
+        "threads: 1\nthread: 2",
+        &["--check-config"],
+        Exit::Ok,
+        expect![[r#"
+        DIR/config.yaml: the configuration is right
+        warning: DIR/vars.yaml:2:1: unused variable `thread`; the configuration uses `$threads`
+            2 | thread: 2
+              | ^^^^^^
+    "#]],
+    );
+    check(
+        CONFIG,
+        "threads: 0\nspare: 2",
+        &[],
+        Exit::Config,
+        expect![[r#"
+        warning: DIR/vars.yaml:2:1: unused variable `spare`
+            2 | spare: 2
+              | ^^^^^
+        DIR/config.yaml:3:61: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0` (value of `$threads` from DIR/vars.yaml:1:10)
+            3 |     task_processors: {main-task-processor: {worker_threads: $threads}}
+              |                                                             ^^^^^^^^
+           --> value of `$threads` from DIR/vars.yaml:1:10
+            1 | threads: 0
+              |          ^
         error: the configuration has 1 problem; nothing was started
+    "#]],
+    );
+}
+
+#[test]
+fn machines_are_told_on_standard_output() {
+    check(
+        CONFIG,
+        "threads: 0",
+        &["--format", "json"],
+        Exit::Config,
+        expect![[r#"
+        [
+          {
+            "column": 61,
+            "file": "DIR/config.yaml",
+            "line": 3,
+            "message": "expected an integer from 1 to 1024, found `0`",
+            "origin": {
+              "column": 10,
+              "file": "DIR/vars.yaml",
+              "line": 1,
+              "variable": "threads"
+            },
+            "path": "task_processors.main-task-processor.worker_threads",
+            "severity": "error"
+          }
+        ]
+        error: the configuration has 1 problem; nothing was started
+    "#]],
+    );
+    check(
+        CONFIG,
+        "threads: 1",
+        &["--check-config", "--format", "json"],
+        Exit::Ok,
+        expect![[r#"
+        []
     "#]],
     );
 }

@@ -396,3 +396,59 @@ fn fallbacks_in_use_are_known_by_path_and_place() {
         d[0].e main.yaml:3:6"#]]
     .assert_eq(&fallbacks.join("\n"));
 }
+
+#[track_caller]
+fn check_warnings(main: &str, vars: &str, over: &str, expect: Expect) {
+    let world = FakeSurroundings::default().with_file("vars.yaml", vars).with_file("over.yaml", over);
+    let options = VarsOptions {
+        config_vars: Some("vars.yaml".to_owned()),
+        config_vars_override: Some("over.yaml".to_owned()),
+    };
+    let (root, _) = crate::load_partly(&Source::new("main.yaml", main), &options, &world);
+    expect.assert_eq(&root.warnings().to_string());
+}
+
+#[test]
+fn variables_that_nothing_uses_are_warned_about() {
+    let vars = "port: 1\nprot: 2\nhost#env: HOST\nhost#fallback: x\nlevel: 3\n";
+    check_warnings(
+        "a: $port\nb: [$level]\n",
+        vars,
+        "port: 5\nspare: 6\n",
+        expect![[r#"
+        over.yaml:2:1: unused variable `spare`
+        vars.yaml:2:1: unused variable `prot`; the configuration uses `$port`
+        vars.yaml:3:1: unused variable `host`"#]],
+    );
+    check_warnings(
+        "a: $port\nb: [$levle]\n",
+        vars,
+        "",
+        expect![[r#"
+        vars.yaml:2:1: unused variable `prot`; the configuration uses `$port`
+        vars.yaml:3:1: unused variable `host`
+        vars.yaml:5:1: unused variable `level`; the configuration uses `$levle`"#]],
+    );
+    check_warnings(
+        "a: $port\nb: [$level, {c: 1, d#env: NO, d#fallback: $host}]\nc: $prot",
+        vars,
+        "",
+        expect![""],
+    );
+}
+
+#[test]
+fn a_fallback_that_does_not_apply_uses_its_variable_no_less() {
+    check_warnings("a: $port\na#fallback: $spare", "port: 1\nspare: 2", "", expect![""]);
+}
+
+#[test]
+fn variables_that_others_are_built_from_are_used() {
+    let vars = "base: &base {x: 1}\nname: &name orders\nown: {<<: *base, y: *name}\nlonely: &lonely {x: 1}\n";
+    check_warnings("a: $own", vars, "", expect!["vars.yaml:4:1: unused variable `lonely`"]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_uses_nothing_and_warns_of_nothing() {
+    check_warnings("a: [", "port: 1", "", expect![""]);
+}

@@ -151,13 +151,8 @@ fn the_configuration_of_the_manager_keeps_no_section() {
     assert!(shown.contains("worker") && !shown.contains("hush"), "{shown}");
 }
 
-#[test]
-fn a_fallback_in_use_is_logged_by_its_path() {
-    let text = config(
-        "        worker: {load-enabled: false}\n        probe:\n",
-        "    load_timeout#env: NOT_SET\n    load_timeout#fallback: 17m\n",
-    );
-    let service = checked(&list(), &text, Default::default()).unwrap();
+/// What a service logs from its start to its stop.
+fn logged(service: crate::Service) -> Vec<mainspring_logging::RecentRecord> {
     let handle = service.handle();
     std::thread::scope(|scope| {
         let running = scope.spawn(|| service.run());
@@ -165,11 +160,35 @@ fn a_fallback_in_use_is_logged_by_its_path() {
         handle.stop("seen");
         running.join().unwrap().unwrap();
     });
-    let records = handle.logging().recent(&Default::default());
+    handle.logging().recent(&Default::default())
+}
+
+#[test]
+fn a_fallback_in_use_is_logged_by_its_path() {
+    let text = config(
+        "        worker: {load-enabled: false}\n        probe:\n",
+        "    load_timeout#env: NOT_SET\n    load_timeout#fallback: 17m\n",
+    );
+    let service = checked(&list(), &text, Default::default()).unwrap();
+    let records = logged(service);
     let told: Vec<_> = records.iter().filter(|record| record.text().contains("fallback")).collect();
     assert_eq!(told.len(), 1, "{records:?}");
     let told = format!("{:?}", told[0]);
     assert!(told.contains("components_manager.load_timeout") && !told.contains("17m"), "{told}");
+}
+
+#[test]
+fn an_unused_variable_is_a_warning_in_the_log() {
+    let text = config("        worker: {load-enabled: false}\n        probe:\n", "");
+    let world = mainspring_config::FakeSurroundings::default().with_file("vars.yaml", "spare: hush\n");
+    let source = mainspring_config::Source::new("test.yaml", format!("config_vars: vars.yaml\n{text}"));
+    let root = mainspring_config::load(&source, &Default::default(), &world).unwrap();
+    let service = crate::Service::new(&list(), &root, Default::default()).unwrap();
+    let records = logged(service);
+    let told: Vec<_> = records.iter().filter(|record| record.text().contains("questionable")).collect();
+    assert_eq!(told.len(), 1, "{records:?}");
+    let told = format!("{:?}", told[0]);
+    assert!(told.contains("Warn") && told.contains("vars.yaml") && !told.contains("hush"), "{told}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::Finding;
 const ENTRIES: &[&str] = &[
     "components",
     "configs",
+    "docs",
     "framework",
     "samples",
     "schemas",
