@@ -60,6 +60,12 @@ pub trait Component: Sized + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What it was built with that the report of an error should name, such as a C library and its version; one line,
+    /// which `--version` prints once however many components say it.
+    fn built_with() -> Option<String> {
+        None
+    }
+
     /// Builds the component.
     ///
     /// Runs on the default task processor, at the same time as the loads of all others;

@@ -15,6 +15,7 @@ pub(crate) trait ComponentType: Send + Sync {
     fn type_name(&self) -> &'static str;
     fn config_mode(&self) -> ConfigMode;
     fn config_schema(&self) -> serde_json::Value;
+    fn built_with(&self) -> Option<String>;
     /// Reads and validates a section; the result waits for its time to load.
     fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems>;
 }
@@ -56,6 +57,10 @@ impl<C: Component> ComponentType for TypeOf<C> {
 
     fn config_schema(&self) -> serde_json::Value {
         mainspring_config::schema_of::<C::Config>()
+    }
+
+    fn built_with(&self) -> Option<String> {
+        C::built_with()
     }
 
     fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems> {

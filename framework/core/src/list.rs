@@ -1,6 +1,6 @@
 //! Which components a binary knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -79,6 +79,12 @@ impl ComponentList {
     #[must_use]
     pub fn service_schema(&self) -> serde_json::Value {
         crate::plan::service_schema(self)
+    }
+
+    /// What [`Component::built_with`] says, each line once, sorted.
+    #[must_use]
+    pub fn built_with(&self) -> BTreeSet<String> {
+        self.registrations.values().filter_map(|registration| registration.built_with()).collect()
     }
 
     fn insert(&mut self, name: String, registration: Arc<dyn ComponentType>) {

@@ -65,6 +65,16 @@ pub(crate) fn run(
         say(stdout, format_args!("{:#}", components.service_schema()));
         return Exit::Ok.into();
     }
+    if let Some(shell) = arguments.completions {
+        // With the stream closed there is nobody left to tell.
+        let _nobody_listens = stdout.write_all(&arguments.completions(shell)).is_err();
+        return Exit::Ok.into();
+    }
+    if arguments.version {
+        say(stdout, format_args!("{}", arguments.title()));
+        components.built_with().iter().for_each(|line| say(stdout, format_args!("{line}")));
+        return Exit::Ok.into();
+    }
     let service = match check(components, arguments) {
         Ok(service) => service,
         Err(problems) => {

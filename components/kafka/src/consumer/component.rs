@@ -75,6 +75,10 @@ impl Component for KafkaConsumerComponent {
         config.violations(service)
     }
 
+    fn built_with() -> Option<String> {
+        Some(crate::client::built_with())
+    }
+
     async fn load(config: ConsumerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let connection = Connection::find(&config.common, Role::Consumer, cx).await?;
         let processor = cx.task_processor(&config.task_processor)?;

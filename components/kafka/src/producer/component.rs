@@ -56,6 +56,10 @@ impl Component for KafkaProducerComponent {
         config.violations(service)
     }
 
+    fn built_with() -> Option<String> {
+        Some(crate::client::built_with())
+    }
+
     async fn load(config: ProducerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let processor = cx.task_processor(&config.task_processor)?;
         let connection = Connection::find(&config.common, Role::Producer, cx).await?;
