@@ -81,6 +81,16 @@ impl ComponentList {
         crate::plan::service_schema(self)
     }
 
+    /// A configuration that [`Service::new`](crate::Service::new) has nothing against, with everything that may be left
+    /// out, as YAML that loads again; see [`mainspring_config::effective_yaml`].
+    ///
+    /// What a section without a default in its schema leaves out is not shown. A section that says
+    /// `load-enabled: false` is shown as it stands.
+    #[must_use]
+    pub fn effective_config(&self, root: &mainspring_config::Section) -> String {
+        crate::plan::effective_config(self, root)
+    }
+
     /// What [`Component::built_with`] says, each line once, sorted.
     #[must_use]
     pub fn built_with(&self) -> BTreeSet<String> {

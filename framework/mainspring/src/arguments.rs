@@ -20,8 +20,9 @@ const ASK: &str = "Instead of running the service";
     group = clap::ArgGroup::new("ask").multiple(false),
     after_help = "\
 Examples:
-  PROGRAM -c configs/service.yaml                         run it
-  PROGRAM -c configs/service.yaml --check-config          is it right? All that is wrong, in one run
+  PROGRAM -c configs/service.yaml                           run it
+  PROGRAM -c configs/service.yaml --check-config            is it right? All that is wrong, in one run
+  PROGRAM -c configs/service.yaml --print-effective-config  what would it run with?
   PROGRAM --completions bash > ~/.local/share/bash-completion/completions/PROGRAM
 
 Exit codes: 0 stopped as told, 1 could not start, 2 wrong command line, 3 wrong configuration,
@@ -50,6 +51,10 @@ pub(crate) struct Arguments {
     /// Check the configuration
     #[arg(long, group = "ask", help_heading = ASK)]
     pub(crate) check_config: bool,
+
+    /// Print everything in force, with the origin of each value; secrets are masked
+    #[arg(long, group = "ask", help_heading = ASK)]
+    pub(crate) print_effective_config: bool,
 
     /// Print the JSON Schema of this binary's configuration, for editors
     #[arg(long, group = "ask", help_heading = ASK)]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use mainspring_config::{Problems, Source, Surroundings, VarsOptions};
+use mainspring_config::{Problems, Section, Source, Surroundings, VarsOptions};
 use mainspring_core::{ComponentList, Service, ServiceError, ServiceOptions, StopReport};
 
 use crate::arguments::Arguments;
@@ -75,8 +75,8 @@ pub(crate) fn run(
         components.built_with().iter().for_each(|line| say(stdout, format_args!("{line}")));
         return Exit::Ok.into();
     }
-    let service = match check(components, arguments) {
-        Ok(service) => service,
+    let (service, root) = match check(components, arguments) {
+        Ok(checked) => checked,
         Err(problems) => {
             let count = problems.len();
             let noun = if count == 1 { "problem" } else { "problems" };
@@ -87,6 +87,10 @@ pub(crate) fn run(
             return Exit::Config.into();
         }
     };
+    if arguments.print_effective_config {
+        say(stdout, format_args!("{}", components.effective_config(&root).trim_end()));
+        return Exit::Ok.into();
+    }
     if arguments.check_config {
         say(stdout, format_args!("{}: the configuration is right", arguments.config));
         return Exit::Ok.into();
@@ -98,7 +102,7 @@ pub(crate) fn run(
     conclude(service.run())
 }
 
-fn check(components: &ComponentList, arguments: &Arguments) -> Result<Service, Problems> {
+fn check(components: &ComponentList, arguments: &Arguments) -> Result<(Service, Section), Problems> {
     let surroundings = OsSurroundings;
     let text = surroundings.read_file(&arguments.config).map_err(|error| {
         let what = format!(
@@ -114,7 +118,7 @@ fn check(components: &ComponentList, arguments: &Arguments) -> Result<Service, P
     };
     let (root, mut problems) = mainspring_config::load_partly(&source, &vars, &surroundings);
     match Service::new(components, &root, ServiceOptions { surroundings: Arc::new(surroundings) }) {
-        Ok(service) if problems.is_empty() => Ok(service),
+        Ok(service) if problems.is_empty() => Ok((service, root)),
         checked => {
             problems.extend(checked.err().into_iter().flatten());
             Err(problems)

@@ -1,5 +1,6 @@
 //! The process as its supervisor meets it: what it prints and the code it ends with.
 
+mod effective;
 mod options;
 #[cfg(feature = "kafka")]
 mod readme;

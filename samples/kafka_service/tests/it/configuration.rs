@@ -1,7 +1,7 @@
 //! The configurations of this sample and the schema that editors check them with.
 
 use expect_test::{expect, expect_file};
-use mainspring_it::{ServiceConfig, ServiceProcess};
+use mainspring_it::{ConfigFile, ServiceConfig, ServiceProcess};
 
 use crate::BINARY;
 
@@ -19,6 +19,24 @@ fn printed_schema_is_the_committed_one() {
     let ended = ServiceProcess::run(BINARY, &["--print-config-schema"]);
     assert_eq!(ended.code, Some(0));
     expect_file!["../../../../schemas/kafka_service.schema.json"].assert_eq(&(ended.stdout + "\n"));
+}
+
+/// What `--print-effective-config` shows of a text, without the comments.
+#[track_caller]
+fn in_force(file: &ConfigFile) -> Vec<String> {
+    let ended = ServiceProcess::run(BINARY, &["--print-effective-config", "--config", file.path()]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    ended.stdout.lines().map(|line| line.split(" # ").next().unwrap_or(line).to_owned()).collect()
+}
+
+#[test]
+fn what_is_in_force_is_a_configuration_that_means_the_same() {
+    for name in ["kafka_service.yaml", "kafka_service_embedded.yaml"] {
+        let shown = in_force(&ServiceConfig::as_it_is(name).write());
+        let text = shown.join("\n");
+        assert!(text.contains("max_callback_duration: 5m\n"), "{text}");
+        assert_eq!(in_force(&ServiceConfig::from_text(name, &text).write()), shown);
+    }
 }
 
 #[test]
