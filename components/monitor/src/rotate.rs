@@ -1,6 +1,6 @@
 //! `handler-on-log-rotate`: opens the log files anew after they were moved away, as SIGUSR1 does.
 
-use mainspring_core::{ComponentContext, LoadError, NoConfig};
+use mainspring_core::{ComponentContext, Dependencies, LoadError, NoConfig, ServiceOutline};
 use mainspring_logging::Logging;
 use mainspring_server::{Body, HandlerDefaults, HandlerError, HttpHandler, Request, Response};
 
@@ -16,6 +16,10 @@ impl HttpHandler for OnLogRotateHandler {
     const DEFAULTS: HandlerDefaults =
         HandlerDefaults::new().with_path("/service/on-log-rotate").with_method("POST").on_monitor();
     type Config = NoConfig;
+
+    fn dependencies(_: &NoConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
+    }
 
     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         Ok(Self { logging: cx.logging().clone(), cx: cx.clone() })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mainspring_config::{Surroundings, Violation};
-use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, ConfigMode, Dependencies, LoadError, ServiceOutline};
 use mainspring_engine::TaskProcessor;
 use serde::de::DeserializeOwned;
 
@@ -40,6 +40,10 @@ impl Component for DefaultSecdistProvider {
             .and_then(|name| service.check_task_processor("blocking-task-processor", name))
             .into_iter()
             .collect()
+    }
+
+    fn dependencies(_: &ProviderConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
     }
 
     async fn load(config: ProviderConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
@@ -88,6 +92,10 @@ impl Component for SecdistComponent {
 
     fn validate(config: &SecdistConfig, service: &ServiceOutline) -> Vec<Violation> {
         service.check_component("provider", &config.provider).into_iter().collect()
+    }
+
+    fn dependencies(config: &SecdistConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::of([&config.provider])
     }
 
     async fn load(config: SecdistConfig, cx: &ComponentContext) -> Result<Self, LoadError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use mainspring_config::{Problems, Section};
 
-use crate::{Component, ComponentContext, ConfigMode, Health, LoadError, ServiceOutline};
+use crate::{Component, ComponentContext, ConfigMode, Dependencies, Health, LoadError, ServiceOutline};
 
 /// A component type that can be registered.
 pub(crate) trait ComponentType: Send + Sync {
@@ -21,8 +21,14 @@ pub(crate) trait ComponentType: Send + Sync {
 }
 
 /// A checked configuration, ready to become a component.
-pub(crate) type Prepared =
-    Box<dyn FnOnce(ComponentContext) -> BoxFuture<'static, Result<Arc<dyn Loaded>, LoadError>> + Send>;
+pub(crate) type Prepared = Box<dyn Ready>;
+
+/// See [`Prepared`].
+pub(crate) trait Ready: Send {
+    fn load(self: Box<Self>, cx: ComponentContext) -> BoxFuture<'static, Result<Arc<dyn Loaded>, LoadError>>;
+    /// What it will look for, and what its section refers to.
+    fn dependencies(&self) -> Dependencies;
+}
 
 /// A loaded component.
 pub(crate) trait Loaded: Send + Sync {
@@ -66,16 +72,35 @@ impl<C: Component> ComponentType for TypeOf<C> {
     fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems> {
         let config: C::Config = section.read()?;
         let mut problems = Problems::default();
+        outline.take_asked();
         for violation in C::validate(&config, outline) {
             problems.push(section.violation(violation));
         }
         problems.into_result()?;
-        Ok(Box::new(move |cx| {
-            Box::pin(async move {
-                let component = C::load(config, &cx).await?;
-                Ok(Arc::new(component) as Arc<dyn Loaded>)
-            })
-        }))
+        let referred_to = outline.take_asked();
+        let mut dependencies = C::dependencies(&config, outline);
+        if !dependencies.is_complete {
+            dependencies.names.extend(referred_to);
+        }
+        Ok(Box::new(ReadyOf::<C> { config, dependencies }))
+    }
+}
+
+struct ReadyOf<C: Component> {
+    config: C::Config,
+    dependencies: Dependencies,
+}
+
+impl<C: Component> Ready for ReadyOf<C> {
+    fn load(self: Box<Self>, cx: ComponentContext) -> BoxFuture<'static, Result<Arc<dyn Loaded>, LoadError>> {
+        Box::pin(async move {
+            let component = C::load(self.config, &cx).await?;
+            Ok(Arc::new(component) as Arc<dyn Loaded>)
+        })
+    }
+
+    fn dependencies(&self) -> Dependencies {
+        self.dependencies.clone()
     }
 }
 

@@ -3,7 +3,7 @@
 use mainspring_config::Violation;
 use mainspring_logging::{Colors, LoggersConfig};
 
-use crate::{Component, ComponentContext, LoadError, ServiceOutline};
+use crate::{Component, ComponentContext, Dependencies, LoadError, ServiceOutline};
 
 /// Section `logging`.
 pub type LoggingConfig = LoggersConfig;
@@ -40,6 +40,10 @@ impl Component for LoggingComponent {
         let own = config.fs_task_processor.as_ref();
         let own = own.and_then(|processor| service.check_task_processor("fs-task-processor", processor));
         of_loggers.chain(own).collect()
+    }
+
+    fn dependencies(_: &LoggingConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
     }
 
     async fn load(config: LoggingConfig, cx: &ComponentContext) -> Result<Self, LoadError> {

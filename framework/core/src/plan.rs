@@ -236,11 +236,10 @@ fn outline(
         !disabled.contains(*name)
             && (sections.contains_key(*name) || registration.config_mode() == ConfigMode::NotRequired)
     });
-    ServiceOutline {
-        task_processors: task_processors
-            .map(|section| section.entries().into_iter().map(|(name, _)| name).collect()),
-        components: loaded.map(|(name, _)| name.clone()).collect(),
-    }
+    ServiceOutline::of_plan(
+        task_processors.map(|section| section.entries().into_iter().map(|(name, _)| name).collect()),
+        loaded.map(|(name, _)| name.clone()).collect(),
+    )
 }
 
 fn prepare(
@@ -283,7 +282,8 @@ fn prepare(
         match registration.prepare(&section, outline) {
             Ok(component) => {
                 let (type_id, type_name) = (registration.type_id(), registration.type_name());
-                prepared.push((Identity { name: name.clone(), type_id, type_name }, component));
+                let dependencies = component.dependencies();
+                prepared.push((Identity { name: name.clone(), type_id, type_name, dependencies }, component));
             }
             Err(more) => problems.extend(more),
         }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use clap_complete::Shell;
 
 /// What stands beside the name of the binary.
@@ -23,8 +23,11 @@ Examples:
   PROGRAM -c configs/service.yaml                           run it
   PROGRAM -c configs/service.yaml --check-config            is it right? All that is wrong, in one run
   PROGRAM -c configs/service.yaml --print-effective-config  what would it run with?
+  PROGRAM -c configs/service.yaml --print-component-graph | dot -Tsvg > components.svg
   PROGRAM --completions bash > ~/.local/share/bash-completion/completions/PROGRAM
 
+Graph:      nothing is loaded for it. Shown is what components declare in code and what their sections refer to;
+            those that declare nothing are dashed, because they may look for more.
 Exit codes: 0 stopped as told, 1 could not start, 2 wrong command line, 3 wrong configuration,
             4 something did not finish its stop in time, 5 ended at once by a second signal.
 Signals:    SIGTERM, SIGINT, SIGQUIT stop the service; a second one ends it at once. SIGUSR1 reopens log files."
@@ -56,6 +59,11 @@ pub(crate) struct Arguments {
     #[arg(long, group = "ask", help_heading = ASK)]
     pub(crate) print_effective_config: bool,
 
+    /// Print which components look for which, as `dot` or `mermaid`
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "dot",
+        hide_possible_values = true, group = "ask", help_heading = ASK)]
+    pub(crate) print_component_graph: Option<GraphFormat>,
+
     /// Print the JSON Schema of this binary's configuration, for editors
     #[arg(long, group = "ask", help_heading = ASK)]
     pub(crate) print_config_schema: bool,
@@ -75,6 +83,13 @@ pub(crate) struct Arguments {
     /// What the binary is called.
     #[arg(skip)]
     pub(crate) program: String,
+}
+
+/// A language for graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    Dot,
+    Mermaid,
 }
 
 impl Arguments {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mainspring_config::{Problems, Section, Source, Surroundings, VarsOptions};
 use mainspring_core::{ComponentList, Service, ServiceError, ServiceOptions, StopReport};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, GraphFormat};
 use crate::{Exit, OsSurroundings, last_words, signals};
 
 /// Runs a service made of `components` until a signal stops it; the whole of a service's `main`.
@@ -87,6 +87,15 @@ pub(crate) fn run(
             return Exit::Config.into();
         }
     };
+    if let Some(format) = arguments.print_component_graph {
+        let graph = service.component_graph();
+        let text = match format {
+            GraphFormat::Dot => graph.dot(),
+            GraphFormat::Mermaid => graph.mermaid(),
+        };
+        say(stdout, format_args!("{text}"));
+        return Exit::Ok.into();
+    }
     if arguments.print_effective_config {
         say(stdout, format_args!("{}", components.effective_config(&root).trim_end()));
         return Exit::Ok.into();

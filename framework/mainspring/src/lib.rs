@@ -22,9 +22,9 @@ pub use daemon::daemon_main;
 pub use exit::Exit;
 pub use lists::CommonComponents;
 pub use mainspring_core::{
-    Component, ComponentContext, ComponentList, ComponentStatus, ConfigMode, Health, LoadError,
-    LoggingComponent, NoConfig, Phase, Service, ServiceError, ServiceErrorKind, ServiceHandle,
-    ServiceOptions, ServiceOutline, StopReport,
+    Component, ComponentContext, ComponentGraph, ComponentList, ComponentStatus, ConfigMode, Dependencies,
+    Health, LoadError, LoggingComponent, NoConfig, Phase, Service, ServiceError, ServiceErrorKind,
+    ServiceHandle, ServiceOptions, ServiceOutline, StopReport,
 };
 pub use mainspring_engine::{Task, TaskError, TaskProcessor};
 pub use surroundings::OsSurroundings;
@@ -42,8 +42,8 @@ pub use mainspring_server as server;
 pub mod prelude {
     pub use crate::config::Violation;
     pub use crate::{
-        CommonComponents, Component, ComponentContext, ComponentList, ConfigMode, Health, LoadError,
-        NoConfig, ServiceOutline, daemon_main,
+        CommonComponents, Component, ComponentContext, ComponentList, ConfigMode, Dependencies, Health,
+        LoadError, NoConfig, ServiceOutline, daemon_main,
     };
 }
 

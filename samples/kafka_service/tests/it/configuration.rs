@@ -1,7 +1,10 @@
 //! The configurations of this sample and the schema that editors check them with.
 
 use expect_test::{expect, expect_file};
+use mainspring::Phase;
 use mainspring_it::{ConfigFile, ServiceConfig, ServiceProcess};
+
+use mainspring_testsuite::TestService;
 
 use crate::BINARY;
 
@@ -36,6 +39,27 @@ fn what_is_in_force_is_a_configuration_that_means_the_same() {
         let text = shown.join("\n");
         assert!(text.contains("max_callback_duration: 5m\n"), "{text}");
         assert_eq!(in_force(&ServiceConfig::from_text(name, &text).write()), shown);
+    }
+}
+
+#[test]
+fn graph_that_is_printed_is_the_one_that_loads_make() {
+    let config = ServiceConfig::of("kafka_service_embedded.yaml");
+    let service = TestService::new(kafka_service::app()).with_config(config.text()).check();
+    let service = service.expect("the configuration is right");
+    let printed = service.component_graph();
+    assert_eq!(printed.incomplete().count(), 0, "{printed:?}");
+    let running = TestService::begin(service);
+    assert_eq!(running.reached(Phase::Running), Phase::Running);
+    let found = running.handle().component_graph();
+    assert_eq!(printed.edges().collect::<Vec<_>>(), found.edges().collect::<Vec<_>>());
+    assert!(found.edges().any(|edge| edge == ("consumer-handler", "kafka-consumer")), "{found:?}");
+
+    let file = config.write();
+    for (format, text) in [("", printed.dot()), ("=mermaid", printed.mermaid())] {
+        let flag = format!("--print-component-graph{format}");
+        let ended = ServiceProcess::run(BINARY, &[&*flag, "--config", file.path()]);
+        assert_eq!((ended.code, ended.stdout), (Some(0), text));
     }
 }
 
