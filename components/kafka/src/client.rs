@@ -16,3 +16,9 @@ pub(crate) use crate::client::events::log_at;
 pub(crate) use crate::client::recent::RecentAverage;
 pub(crate) use crate::client::state::{ClientState, Role};
 pub(crate) use crate::client::statistics::Statistics;
+
+/// librdkafka's version and what is built into it.
+pub(crate) fn built_with() -> String {
+    let features = mainspring_kafka_ffi::builtin_features().join(", ");
+    format!("librdkafka {} ({features})", mainspring_kafka_ffi::version())
+}

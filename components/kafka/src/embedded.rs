@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use mainspring_config::Violation;
-use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, ConfigMode, Dependencies, LoadError, ServiceOutline};
 use mainspring_kafka_ffi::MockCluster;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -83,6 +83,10 @@ impl Component for KafkaEmbeddedComponent {
             check(format!("topics.{topic}"), *partitions, PARTITIONS_MAX);
         }
         violations
+    }
+
+    fn dependencies(_: &EmbeddedConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
     }
 
     async fn load(config: EmbeddedConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {

@@ -2,7 +2,7 @@
 
 use axum::RequestExt;
 use axum::extract::RawPathParams;
-use mainspring_core::{ComponentContext, LoadError, NoConfig};
+use mainspring_core::{ComponentContext, Dependencies, LoadError, NoConfig, ServiceOutline};
 use mainspring_logging::{DEFAULT_LOGGER, Level, Logging};
 use mainspring_server::{HandlerDefaults, HandlerError, HttpHandler, Method, Request, Response};
 use serde_json::json;
@@ -27,6 +27,10 @@ impl HttpHandler for LogLevelHandler {
         .with_optional_last_segment()
         .on_monitor();
     type Config = NoConfig;
+
+    fn dependencies(_: &NoConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
+    }
 
     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         Ok(Self { logging: cx.logging().clone() })

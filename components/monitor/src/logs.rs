@@ -1,6 +1,6 @@
 //! `handler-logs`: the records that the service keeps in memory, for whoever cannot reach its log files.
 
-use mainspring_core::{ComponentContext, LoadError, NoConfig};
+use mainspring_core::{ComponentContext, Dependencies, LoadError, NoConfig, ServiceOutline};
 use mainspring_logging::{Level, Logging, RecentFilter};
 use mainspring_server::{HandlerDefaults, HandlerError, HttpHandler, Request, Response};
 
@@ -21,6 +21,10 @@ impl HttpHandler for LogsHandler {
         .with_line_level(Level::Debug)
         .on_monitor();
     type Config = NoConfig;
+
+    fn dependencies(_: &NoConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
+    }
 
     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         Ok(Self { logging: cx.logging().clone() })

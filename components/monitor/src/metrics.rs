@@ -4,7 +4,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use mainspring_core::{ComponentContext, LoadError, NoConfig};
+use mainspring_core::{ComponentContext, Dependencies, LoadError, NoConfig, ServiceOutline};
 use mainspring_logging::Level;
 use mainspring_metrics::{Exposition, Registry, negotiate, openmetrics, prometheus_text};
 use mainspring_server::{
@@ -27,6 +27,10 @@ impl HttpHandler for MetricsHandler {
         .with_line_level(Level::Debug)
         .on_monitor();
     type Config = NoConfig;
+
+    fn dependencies(_: &NoConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
+    }
 
     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         Ok(Self { metrics: cx.metrics().clone() })

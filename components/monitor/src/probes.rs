@@ -1,6 +1,9 @@
 //! Liveness, readiness and startup: three questions to the same facts.
 
-use mainspring_core::{ComponentContext, ComponentStatus, Health, LoadError, NoConfig, Phase, ServiceHandle};
+use mainspring_core::{
+    ComponentContext, ComponentStatus, Dependencies, Health, LoadError, NoConfig, Phase, ServiceHandle,
+    ServiceOutline,
+};
 use mainspring_logging::Level;
 use mainspring_server::{HandlerDefaults, HandlerError, HttpHandler, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -36,6 +39,10 @@ macro_rules! probes {
             const DEFAULT_NAME: &'static str = $name;
             const DEFAULTS: HandlerDefaults = probe($path);
             type Config = NoConfig;
+
+            fn dependencies(_: &NoConfig, _: &ServiceOutline) -> Dependencies {
+                Dependencies::none()
+            }
 
             async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
                 Ok(Self { service: cx.service().clone() })

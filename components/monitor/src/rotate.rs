@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use mainspring_core::{ComponentContext, LoadError, NoConfig};
+use mainspring_core::{ComponentContext, Dependencies, LoadError, NoConfig, ServiceOutline};
 use mainspring_logging::Logging;
 use mainspring_server::{Body, HandlerDefaults, HandlerError, HttpHandler, Request, Response};
 use tokio::sync::Mutex;
@@ -22,6 +22,10 @@ impl HttpHandler for OnLogRotateHandler {
     const DEFAULTS: HandlerDefaults =
         HandlerDefaults::new().with_path("/service/on-log-rotate").with_method("POST").on_monitor();
     type Config = NoConfig;
+
+    fn dependencies(_: &NoConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
+    }
 
     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         Ok(Self { logging: cx.logging().clone(), cx: cx.clone(), reopening: Arc::default() })

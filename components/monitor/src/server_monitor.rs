@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use mainspring_core::{ComponentContext, LoadError};
+use mainspring_core::{ComponentContext, Dependencies, LoadError, ServiceOutline};
 use mainspring_logging::Level;
 use mainspring_metrics::Registry;
 use mainspring_metrics::userver::{Filter, Format, UnknownFormat};
@@ -71,6 +71,10 @@ impl HttpHandler for ServerMonitorHandler {
         .with_line_level(Level::Debug)
         .on_monitor();
     type Config = ServerMonitorConfig;
+
+    fn dependencies(_: &ServerMonitorConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
+    }
 
     async fn load(config: ServerMonitorConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let ServerMonitorConfig { format, common_labels } = config;

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainspring_config::{Surroundings, Violation};
-use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, ReloadRequests, ServiceOutline};
+use mainspring_core::{
+    Component, ComponentContext, ConfigMode, Dependencies, LoadError, ReloadRequests, ServiceOutline,
+};
 use mainspring_engine::TaskProcessor;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -61,6 +63,10 @@ impl Component for DefaultSecdistProvider {
             .collect()
     }
 
+    fn dependencies(_: &ProviderConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
+    }
+
     async fn load(config: ProviderConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let processor = match &config.blocking_task_processor {
             Some(name) => cx.task_processor(name)?,
@@ -114,6 +120,10 @@ impl Component for SecdistComponent {
 
     fn validate(config: &SecdistConfig, service: &ServiceOutline) -> Vec<Violation> {
         service.check_component("provider", &config.provider).into_iter().collect()
+    }
+
+    fn dependencies(config: &SecdistConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::of([&config.provider])
     }
 
     async fn load(config: SecdistConfig, cx: &ComponentContext) -> Result<Self, LoadError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mainspring_config::Violation;
-use mainspring_core::{Component, ComponentContext, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, Dependencies, LoadError, ServiceOutline};
 use mainspring_engine::TaskProcessor;
 use mainspring_metrics::{MetricsScope, Registration};
 
@@ -86,6 +86,10 @@ impl Component for ServerComponent {
 
     fn validate(config: &ServerConfig, service: &ServiceOutline) -> Vec<Violation> {
         config.violations(service)
+    }
+
+    fn dependencies(_: &ServerConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
     }
 
     async fn load(config: ServerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {

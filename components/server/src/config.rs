@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use mainspring_config::{ByteSize, HumanDuration, Violation};
 use mainspring_core::ServiceOutline;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 const TIMEOUT_MIN: HumanDuration = HumanDuration::from_millis(1);
 const TIMEOUT_MAX: HumanDuration = HumanDuration::from_secs(24 * 60 * 60);
@@ -58,7 +58,7 @@ pub struct ListenerConfig {
 }
 
 /// What handlers on a listener use unless their own section says otherwise.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ListenerHandlerDefaults {

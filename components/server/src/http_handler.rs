@@ -6,13 +6,13 @@ use axum::extract::Request;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use mainspring_config::Violation;
-use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, ConfigMode, Dependencies, LoadError, ServiceOutline};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::handler::{Placed, place};
 use crate::pipeline::Endpoint;
-use crate::{HandlerConfig, HandlerDefaults, HandlerError};
+use crate::{HandlerConfig, HandlerDefaults, HandlerError, ServerComponent};
 
 /// A handler that does as it likes with a request, including axum's extractors.
 ///
@@ -32,6 +32,12 @@ pub trait HttpHandler: Sized + Send + Sync + 'static {
     /// Its own keys, which stand in its section beside those of
     /// [`HandlerOptions`](crate::HandlerOptions); [`NoConfig`](mainspring_core::NoConfig) for none.
     type Config: DeserializeOwned + JsonSchema + Send + 'static;
+
+    /// The components that its load will look for, besides the server; as [`Component::dependencies`].
+    fn dependencies(config: &Self::Config, service: &ServiceOutline) -> Dependencies {
+        let _ = (config, service);
+        Dependencies::unknown()
+    }
 
     /// Builds the handler; as [`Component::load`].
     ///
@@ -68,6 +74,10 @@ impl<H: HttpHandler> Component for HttpHandlerComponent<H> {
 
     fn validate(config: &Self::Config, service: &ServiceOutline) -> Vec<Violation> {
         config.options.violations(H::DEFAULTS, service)
+    }
+
+    fn dependencies(config: &Self::Config, service: &ServiceOutline) -> Dependencies {
+        H::dependencies(&config.own, service).and(ServerComponent::DEFAULT_NAME)
     }
 
     async fn load(config: Self::Config, cx: &ComponentContext) -> Result<Self, LoadError> {

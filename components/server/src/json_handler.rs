@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use mainspring_config::Violation;
-use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, ConfigMode, Dependencies, LoadError, ServiceOutline};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::error::json_response;
 use crate::handler::{Placed, place};
 use crate::pipeline::Endpoint;
-use crate::{HandlerConfig, HandlerDefaults, HandlerError, RequestContext, read_body};
+use crate::{HandlerConfig, HandlerDefaults, HandlerError, RequestContext, ServerComponent, read_body};
 
 /// A handler that reads its request from JSON and writes its response as JSON, with status 200.
 ///
@@ -41,6 +41,12 @@ pub trait JsonHandler: Sized + Send + Sync + 'static {
 
     /// What the body of an answer is written from.
     type Response: Serialize + Send;
+
+    /// The components that its load will look for, besides the server; as [`Component::dependencies`].
+    fn dependencies(config: &Self::Config, service: &ServiceOutline) -> Dependencies {
+        let _ = (config, service);
+        Dependencies::unknown()
+    }
 
     /// Builds the handler; as [`Component::load`].
     ///
@@ -81,6 +87,10 @@ impl<H: JsonHandler> Component for JsonHandlerComponent<H> {
 
     fn validate(config: &Self::Config, service: &ServiceOutline) -> Vec<Violation> {
         config.options.violations(H::DEFAULTS, service)
+    }
+
+    fn dependencies(config: &Self::Config, service: &ServiceOutline) -> Dependencies {
+        H::dependencies(&config.own, service).and(ServerComponent::DEFAULT_NAME)
     }
 
     async fn load(config: Self::Config, cx: &ComponentContext) -> Result<Self, LoadError> {

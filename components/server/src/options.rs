@@ -7,7 +7,7 @@ use mainspring_config::{ByteSize, Violation};
 use mainspring_core::{ConfigMode, ServiceOutline};
 use mainspring_logging::Level;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Methods;
 use crate::path::PathTemplate;
@@ -42,7 +42,7 @@ pub struct HandlerOptions {
 }
 
 /// Levels by status of an answer, from 100 to 599.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Level>")]
 pub struct StatusLevels(BTreeMap<u16, Level>);
 

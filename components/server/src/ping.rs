@@ -1,6 +1,6 @@
 //! `handler-ping`: whether the service wants requests.
 
-use mainspring_core::{ComponentContext, LoadError, NoConfig, ServiceHandle};
+use mainspring_core::{ComponentContext, Dependencies, LoadError, NoConfig, ServiceHandle, ServiceOutline};
 
 use crate::{Body, HandlerDefaults, HandlerError, HttpHandler, Request, Response, StatusCode};
 
@@ -14,6 +14,10 @@ impl HttpHandler for PingHandler {
     const DEFAULT_NAME: &'static str = "handler-ping";
     const DEFAULTS: HandlerDefaults = HandlerDefaults::new().with_path("/ping").with_method("GET");
     type Config = NoConfig;
+
+    fn dependencies(_: &NoConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
+    }
 
     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         Ok(Self { service: cx.service().clone() })

@@ -62,11 +62,11 @@ fn unforeseen(section: &Section, error: &serde_path_to_error::Error<serde_json::
     if rest.is_empty() { deepest.problem("", message) } else { deepest.key_problem(message) }
 }
 
-struct Checker<'a> {
-    root: &'a Value,
+pub(crate) struct Checker<'a> {
+    pub(crate) root: &'a Value,
 }
 
-type Part<'a> = &'a Map<String, Value>;
+pub(crate) type Part<'a> = &'a Map<String, Value>;
 
 impl<'a> Checker<'a> {
     fn check(&self, schema: &'a Value, section: &Section, kind: &Kind, problems: &mut Problems) {
@@ -104,13 +104,32 @@ impl<'a> Checker<'a> {
         self.root.pointer(target.strip_prefix('#')?)
     }
 
+    /// The parts of a schema that are about this value, which is right: of each choice the branch that fits.
+    pub(crate) fn applicable(&self, schema: &'a Value, section: &Section) -> Vec<Part<'a>> {
+        let mut parts = Parts::default();
+        self.spread(schema, &mut parts);
+        while let Some(choice) = parts.choices.pop() {
+            let fits = |branch: &&Value| {
+                let mut branch_parts = parts.clone();
+                self.spread(branch, &mut branch_parts);
+                let mut problems = Problems::new();
+                self.check_parts(branch_parts, section, &section.node.kind, &mut problems);
+                problems.is_empty()
+            };
+            if let Some(branch) = choice.iter().find(fits) {
+                self.spread(branch, &mut parts);
+            }
+        }
+        parts.all
+    }
+
     fn all_parts(&self, schema: &'a Value) -> Vec<Part<'a>> {
         let mut parts = Parts::default();
         self.spread(schema, &mut parts);
         parts.all
     }
 
-    fn accepts(&self, schema: &'a Value, kind: &Kind) -> bool {
+    pub(crate) fn accepts(&self, schema: &'a Value, kind: &Kind) -> bool {
         let mut parts = Parts::default();
         self.spread(schema, &mut parts);
         parts.all.iter().all(|part| accepts(part, kind))
@@ -402,11 +421,11 @@ struct Parts<'a> {
     refused: bool,
 }
 
-fn list<'a>(part: Part<'a>, word: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(part: Part<'a>, word: &str) -> &'a [Value] {
     part.get(word).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn properties<'a>(part: Part<'a>) -> impl Iterator<Item = (&'a str, &'a Value)> {
+pub(crate) fn properties<'a>(part: Part<'a>) -> impl Iterator<Item = (&'a str, &'a Value)> {
     let properties = part.get("properties").and_then(Value::as_object);
     properties.into_iter().flatten().map(|(key, schema)| (key.as_str(), schema))
 }

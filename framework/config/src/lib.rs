@@ -39,11 +39,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Deliberately absent: writing configuration, watching files for changes, formats other than YAML (JSON is YAML).
+//! Deliberately absent: changing configuration files ([`effective_yaml`] only shows what is in force), watching files
+//! for changes, formats other than YAML (JSON is YAML).
 
 mod byte_size;
 mod check;
 mod duration;
+mod effective;
 mod expected;
 mod nearest;
 mod node;
@@ -57,6 +59,7 @@ mod units;
 
 pub use byte_size::ByteSize;
 pub use duration::HumanDuration;
+pub use effective::effective_yaml;
 pub use nearest::nearest;
 pub use parse::parse;
 pub use problem::{Problem, Problems, ValueOrigin, Violation};

@@ -96,6 +96,30 @@ impl Node {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
+    /// The value of a JSON text, which stands nowhere.
+    pub(crate) fn from_json(value: &Value) -> Self {
+        let kind = match value {
+            Value::Null => Kind::Null,
+            Value::Bool(value) => Kind::Bool(*value),
+            Value::Number(value) => Kind::Number(value.clone()),
+            Value::String(value) => Kind::String(value.clone()),
+            Value::Array(items) => {
+                Kind::List(items.iter().map(|item| Arc::new(Self::from_json(item))).collect())
+            }
+            Value::Object(entries) => Kind::Map(
+                entries
+                    .iter()
+                    .map(|(key, value)| Entry {
+                        key: key.clone(),
+                        key_place: Place { file: "".into(), line: 0, column: 0, width: 0 },
+                        value: Arc::new(Self::from_json(value)),
+                    })
+                    .collect(),
+            ),
+        };
+        Self::new(kind, None)
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         match &self.kind {
             Kind::Null => Value::Null,

@@ -19,7 +19,7 @@ pub struct Section {
     path: Arc<str>,
     /// Where the key of this value stands; list items and whole documents have none.
     key_place: Option<Place>,
-    origin: Option<Arc<Origin>>,
+    pub(crate) origin: Option<Arc<Origin>>,
     /// What is worth a warning about the whole configuration; only its root knows.
     warnings: Option<Arc<Problems>>,
 }
@@ -250,7 +250,7 @@ impl Section {
         self.below(&entry.value, entry.key.clone(), Some(entry.key_place.clone()))
     }
 
-    fn below(&self, node: &Arc<Node>, step: String, key_place: Option<Place>) -> Section {
+    pub(crate) fn below(&self, node: &Arc<Node>, step: String, key_place: Option<Place>) -> Section {
         Self {
             node: Arc::clone(node),
             path: join(&self.path, &step).into(),

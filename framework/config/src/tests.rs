@@ -1,6 +1,7 @@
 //! What the crate promises, mostly as one line of input and one snapshot.
 
 mod document;
+mod effective;
 mod limits;
 mod random;
 mod sections;

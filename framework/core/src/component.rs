@@ -1,6 +1,7 @@
 //! The trait that every part of a service implements.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mainspring_config::Violation;
 use schemars::JsonSchema;
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::dynamic::{AnyVariable, Variables};
-use crate::{ComponentContext, Health, LoadError};
+use crate::{ComponentContext, Dependencies, Health, LoadError};
 
 /// A part of a service: built from its section of the configuration, found by others under its name.
 ///
@@ -66,6 +67,21 @@ pub trait Component: Sized + Send + Sync + 'static {
     fn validate(config: &Self::Config, service: &ServiceOutline) -> Vec<Violation> {
         let _ = (config, service);
         Vec::new()
+    }
+
+    /// The components that its load will look for with this configuration.
+    ///
+    /// [`ComponentContext::find`] is what counts; this tells of it before anything loads, for
+    /// `--print-component-graph`. A lookup that a complete answer leaves out is warned about when it happens.
+    fn dependencies(config: &Self::Config, service: &ServiceOutline) -> Dependencies {
+        let _ = (config, service);
+        Dependencies::unknown()
+    }
+
+    /// What it was built with that the report of an error should name, such as a C library and its version; one line,
+    /// which `--version` prints once however many components say it.
+    fn built_with() -> Option<String> {
+        None
     }
 
     /// Builds the component.
@@ -142,6 +158,8 @@ pub struct ServiceOutline {
     pub(crate) task_processors: Option<BTreeSet<String>>,
     pub(crate) components: BTreeSet<String>,
     pub(crate) variables: Variables,
+    /// Components that were asked for, and are there.
+    asked: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl ServiceOutline {
@@ -154,6 +172,7 @@ impl ServiceOutline {
             task_processors: Some(task_processors.into_iter().map(Into::into).collect()),
             components: components.into_iter().map(Into::into).collect(),
             variables: Variables::default(),
+            asked: Arc::default(),
         }
     }
 
@@ -169,6 +188,21 @@ impl ServiceOutline {
         &self.variables
     }
 
+    pub(crate) fn of_plan(task_processors: Option<BTreeSet<String>>, components: BTreeSet<String>) -> Self {
+        Self { task_processors, components, variables: Variables::default(), asked: Arc::default() }
+    }
+
+    /// Whether a component called `name` will be loaded.
+    #[must_use]
+    pub fn has_component(&self, name: &str) -> bool {
+        self.components.contains(name)
+    }
+
+    /// The components that [`check_component`](Self::check_component) has found since the last call.
+    pub(crate) fn take_asked(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Complains, at `key`, when no task processor is called `name`.
     #[must_use]
     pub fn check_task_processor(&self, key: &str, name: &str) -> Option<Violation> {
@@ -178,7 +212,11 @@ impl ServiceOutline {
     /// Complains, at `key`, when no component called `name` will be loaded.
     #[must_use]
     pub fn check_component(&self, key: &str, name: &str) -> Option<Violation> {
-        missing("component", key, name, &self.components)
+        let complaint = missing("component", key, name, &self.components);
+        if complaint.is_none() {
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        }
+        complaint
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use mainspring_config::{Problems, Section};
 
 use crate::dynamic::AnyVariable;
-use crate::{Component, ComponentContext, ConfigMode, Health, LoadError, ServiceOutline};
+use crate::{Component, ComponentContext, ConfigMode, Dependencies, Health, LoadError, ServiceOutline};
 
 /// A component type that can be registered.
 pub(crate) trait ComponentType: Send + Sync {
@@ -17,13 +17,20 @@ pub(crate) trait ComponentType: Send + Sync {
     fn config_mode(&self) -> ConfigMode;
     fn config_schema(&self) -> serde_json::Value;
     fn dynamic_variables(&self) -> Vec<&'static dyn AnyVariable>;
+    fn built_with(&self) -> Option<String>;
     /// Reads and validates a section; the result waits for its time to load.
     fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems>;
 }
 
 /// A checked configuration, ready to become a component.
-pub(crate) type Prepared =
-    Box<dyn FnOnce(ComponentContext) -> BoxFuture<'static, Result<Arc<dyn Loaded>, LoadError>> + Send>;
+pub(crate) type Prepared = Box<dyn Ready>;
+
+/// See [`Prepared`].
+pub(crate) trait Ready: Send {
+    fn load(self: Box<Self>, cx: ComponentContext) -> BoxFuture<'static, Result<Arc<dyn Loaded>, LoadError>>;
+    /// What it will look for, and what its section refers to.
+    fn dependencies(&self) -> Dependencies;
+}
 
 /// A loaded component.
 pub(crate) trait Loaded: Send + Sync {
@@ -64,19 +71,42 @@ impl<C: Component> ComponentType for TypeOf<C> {
         C::dynamic_variables()
     }
 
+    fn built_with(&self) -> Option<String> {
+        C::built_with()
+    }
+
     fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems> {
         let config: C::Config = section.read()?;
         let mut problems = Problems::default();
+        outline.take_asked();
         for violation in C::validate(&config, outline) {
             problems.push(section.violation(violation));
         }
         problems.into_result()?;
-        Ok(Box::new(move |cx| {
-            Box::pin(async move {
-                let component = C::load(config, &cx).await?;
-                Ok(Arc::new(component) as Arc<dyn Loaded>)
-            })
-        }))
+        let referred_to = outline.take_asked();
+        let mut dependencies = C::dependencies(&config, outline);
+        if !dependencies.is_complete {
+            dependencies.names.extend(referred_to);
+        }
+        Ok(Box::new(ReadyOf::<C> { config, dependencies }))
+    }
+}
+
+struct ReadyOf<C: Component> {
+    config: C::Config,
+    dependencies: Dependencies,
+}
+
+impl<C: Component> Ready for ReadyOf<C> {
+    fn load(self: Box<Self>, cx: ComponentContext) -> BoxFuture<'static, Result<Arc<dyn Loaded>, LoadError>> {
+        Box::pin(async move {
+            let component = C::load(self.config, &cx).await?;
+            Ok(Arc::new(component) as Arc<dyn Loaded>)
+        })
+    }
+
+    fn dependencies(&self) -> Dependencies {
+        self.dependencies.clone()
     }
 }
 

@@ -35,6 +35,10 @@ pub(crate) fn hook_still_running(component: &str, hook: &str, elapsed: Duration)
     warn!(component, hook, elapsed_ms = millis(elapsed), "Component is still in a hook");
 }
 
+pub(crate) fn dependency_not_declared(component: &str, dependency: &str) {
+    warn!(component, dependency, "Component looks for one that its `dependencies` leave out");
+}
+
 /// Whatever the reason; `component` where one is to blame.
 pub(crate) fn start_failed(component: Option<&str>, error: &dyn Error) {
     error!(component, error = %Chain(error), "Service failed to start");

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dynamic::DynamicConfig;
 use crate::erased::Loaded;
 use crate::registry::{Registry, Slot, SlotState};
-use crate::{Component, Health, events};
+use crate::{Component, ComponentGraph, Health, events};
 
 /// Where a service is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,6 +164,12 @@ impl ServiceHandle {
     #[must_use]
     pub fn components(&self) -> Vec<ComponentStatus> {
         self.registry().map(|registry| registry.slots.iter().map(status).collect()).unwrap_or_default()
+    }
+
+    /// Who has really looked for whom; empty before components begin to load and after they have stopped.
+    #[must_use]
+    pub fn component_graph(&self) -> ComponentGraph {
+        self.registry().map_or_else(|| ComponentGraph { components: Vec::new() }, |registry| registry.found())
     }
 
     /// The loaded component called `name`, for tests and for code that is no component.

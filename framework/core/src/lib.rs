@@ -18,6 +18,7 @@
 //! The crate knows nothing of files, HTTP or Kafka.
 
 mod component;
+mod dependencies;
 pub mod dynamic;
 
 mod context;
@@ -43,6 +44,7 @@ mod tests;
 
 pub use component::{Component, ConfigMode, NoConfig, ServiceOutline};
 pub use context::ComponentContext;
+pub use dependencies::{ComponentGraph, Dependencies};
 pub use error::{LoadError, LoadErrorKind, ServiceError, ServiceErrorKind};
 pub use handle::{ComponentStatus, Phase, ReloadRequests, ServiceHandle};
 pub use health::Health;

@@ -1,6 +1,6 @@
 //! Which components a binary knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -90,6 +90,22 @@ impl ComponentList {
             registration.dynamic_variables().into_iter().for_each(|variable| variables.add(variable));
         }
         variables
+    }
+
+    /// A configuration that [`Service::new`](crate::Service::new) has nothing against, with everything that may be left
+    /// out, as YAML that loads again; see [`mainspring_config::effective_yaml`].
+    ///
+    /// What a section without a default in its schema leaves out is not shown. A section that says
+    /// `load-enabled: false` is shown as it stands.
+    #[must_use]
+    pub fn effective_config(&self, root: &mainspring_config::Section) -> String {
+        crate::plan::effective_config(self, root)
+    }
+
+    /// What [`Component::built_with`] says, each line once, sorted.
+    #[must_use]
+    pub fn built_with(&self) -> BTreeSet<String> {
+        self.registrations.values().filter_map(|registration| registration.built_with()).collect()
     }
 
     fn insert(&mut self, name: String, registration: Arc<dyn ComponentType>) {

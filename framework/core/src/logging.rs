@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dynamic::{AnyVariable, Diff, Subscription, Variable};
-use crate::{Component, ComponentContext, LoadError, ServiceOutline, events};
+use crate::{Component, ComponentContext, Dependencies, LoadError, ServiceOutline, events};
 
 /// Section `logging`.
 pub type LoggingConfig = LoggersConfig;
@@ -67,6 +67,10 @@ impl Component for LoggingComponent {
         let own = config.fs_task_processor.as_ref();
         let own = own.and_then(|processor| service.check_task_processor("fs-task-processor", processor));
         of_loggers.chain(own).collect()
+    }
+
+    fn dependencies(_: &LoggingConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
     }
 
     async fn load(config: LoggingConfig, cx: &ComponentContext) -> Result<Self, LoadError> {

@@ -249,12 +249,10 @@ fn outline(
         !disabled.contains(*name)
             && (sections.contains_key(*name) || registration.config_mode() == ConfigMode::NotRequired)
     });
-    ServiceOutline {
-        task_processors: task_processors
-            .map(|section| section.entries().into_iter().map(|(name, _)| name).collect()),
-        components: loaded.map(|(name, _)| name.clone()).collect(),
-        variables: Variables::default(),
-    }
+    ServiceOutline::of_plan(
+        task_processors.map(|section| section.entries().into_iter().map(|(name, _)| name).collect()),
+        loaded.map(|(name, _)| name.clone()).collect(),
+    )
 }
 
 fn prepare(
@@ -297,7 +295,8 @@ fn prepare(
         match registration.prepare(&section, outline) {
             Ok(component) => {
                 let (type_id, type_name) = (registration.type_id(), registration.type_name());
-                prepared.push((Identity { name: name.clone(), type_id, type_name }, component));
+                let dependencies = component.dependencies();
+                prepared.push((Identity { name: name.clone(), type_id, type_name, dependencies }, component));
             }
             Err(more) => problems.extend(more),
         }
@@ -341,6 +340,26 @@ pub(crate) fn service_schema(list: &ComponentList) -> serde_json::Value {
         },
         "$defs": definitions,
     })
+}
+
+/// The schema says what is in force: sections that may be missing are loaded as empty ones, and those that are switched
+/// off are not looked at.
+pub(crate) fn effective_config(list: &ComponentList, root: &Section) -> String {
+    let mut schema = service_schema(list);
+    let sections = root.get("components_manager").and_then(|manager| manager.get("components"));
+    let known = schema.pointer_mut("/properties/components_manager/properties/components/properties");
+    let known = known.and_then(serde_json::Value::as_object_mut).expect("`service_schema` declares them");
+    for (name, registration) in &list.registrations {
+        let Some(declared) = known.get_mut(name) else { continue };
+        let section = sections.as_ref().and_then(|sections| sections.get(name));
+        let enabled = section.as_ref().and_then(|section| section.get(LOAD_ENABLED)?.as_bool());
+        if enabled == Some(false) {
+            *declared = serde_json::json!({});
+        } else if section.is_none() && registration.config_mode() == ConfigMode::NotRequired {
+            declared["default"] = serde_json::json!({});
+        }
+    }
+    mainspring_config::effective_yaml(root, &schema)
 }
 
 /// Moves the definitions of one schema into the common ones, under names of its own, and lets it be empty.

@@ -17,7 +17,7 @@ use tracing::{Span, info_span};
 use crate::erased::Loaded;
 use crate::error::LoadErrorKind;
 use crate::graph::Graph;
-use crate::{Component, LoadError, ServiceHandle};
+use crate::{Component, ComponentGraph, Dependencies, LoadError, ServiceHandle, events};
 
 /// What all contexts of one service share.
 pub(crate) struct Registry {
@@ -50,6 +50,7 @@ pub(crate) struct Slot {
     pub(crate) health_panicked: AtomicBool,
     type_id: TypeId,
     type_name: &'static str,
+    declared: Dependencies,
 }
 
 /// Where a component is in its life.
@@ -75,6 +76,7 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     pub(crate) type_id: TypeId,
     pub(crate) type_name: &'static str,
+    pub(crate) dependencies: Dependencies,
 }
 
 /// The parts of a registry that come from outside.
@@ -120,6 +122,10 @@ impl Registry {
         }
         let requested = self.index.get(name).copied().ok_or_else(|| self.not_registered(name))?;
         self.check_type::<T>(requested)?;
+        let declared = &self.slots[requester].declared;
+        if declared.is_complete && !declared.names.contains(name) {
+            events::dependency_not_declared(&self.slots[requester].name, name);
+        }
         let loaded = self.loaded(requester, requested).await?;
         Ok(loaded.into_any().downcast().expect("its type was checked before the wait"))
     }
@@ -206,6 +212,14 @@ impl Registry {
         requested.map(|(_, requested)| self.slots[*requested].name.to_string()).collect()
     }
 
+    /// Who has looked for whom so far.
+    pub(crate) fn found(&self) -> ComponentGraph {
+        let graph = self.graph().clone();
+        let name = |idx: usize| self.slots[idx].name.to_string();
+        let found = |idx| (name(idx), Dependencies::of(graph.dependencies(idx).map(name)));
+        ComponentGraph { components: (0..self.slots.len()).map(found).collect() }
+    }
+
     pub(crate) fn graph(&self) -> MutexGuard<'_, Graph> {
         self.graph.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -234,6 +248,7 @@ impl Slot {
             health_panicked: AtomicBool::new(false),
             type_id: component.type_id,
             type_name: component.type_name,
+            declared: component.dependencies,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::dynamic::DynamicConfig;
 use crate::lifecycle::Lifecycle;
 use crate::plan::Plan;
 use crate::registry::{Parts, Registry};
-use crate::{ComponentList, Phase, ServiceError, ServiceErrorKind, ServiceHandle, events};
+use crate::{ComponentGraph, ComponentList, Phase, ServiceError, ServiceErrorKind, ServiceHandle, events};
 
 /// How long runtimes get to join their threads once every component has stopped.
 const ENGINE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,6 +92,14 @@ impl Service {
     #[must_use]
     pub fn handle(&self) -> ServiceHandle {
         self.handle.clone()
+    }
+
+    /// Who will look for whom, as far as that is known before anything loads.
+    #[must_use]
+    pub fn component_graph(&self) -> ComponentGraph {
+        let components = self.plan.components.iter();
+        let known = components.map(|(identity, _)| (identity.name.clone(), identity.dependencies.clone()));
+        ComponentGraph { components: known.collect() }
     }
 
     /// Runs the service on this thread until it is told to stop. Must not be called from async code.

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use mainspring_config::{Problems, Source, Surroundings, VarsOptions};
+use mainspring_config::{Problems, Section, Source, Surroundings, VarsOptions};
 use mainspring_core::{ComponentList, Service, ServiceError, ServiceOptions, StopReport};
 use mainspring_logging::Chain;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, GraphFormat};
 use crate::report::{Report, Screen};
 use crate::{Exit, OsSurroundings, last_words, signals};
 
@@ -71,15 +71,38 @@ pub(crate) fn run(
         say(stdout, format_args!("{defaults:#}"));
         return Exit::Ok.into();
     }
+    if let Some(shell) = arguments.completions {
+        // With the stream closed there is nobody left to tell.
+        let _nobody_listens = stdout.write_all(&arguments.completions(shell)).is_err();
+        return Exit::Ok.into();
+    }
+    if arguments.version {
+        say(stdout, format_args!("{}", arguments.title()));
+        components.built_with().iter().for_each(|line| say(stdout, format_args!("{line}")));
+        return Exit::Ok.into();
+    }
     let mut report = Report::new(arguments.format, &OsSurroundings);
     let checked = check(components, arguments, &mut report);
-    let service = match checked {
-        Ok(service) => service,
+    let (service, root) = match checked {
+        Ok(checked) => checked,
         Err(problems) => {
             report.refuse(&problems, stdout, stderr);
             return Exit::Config.into();
         }
     };
+    if let Some(format) = arguments.print_component_graph {
+        let graph = service.component_graph();
+        let text = match format {
+            GraphFormat::Dot => graph.dot(),
+            GraphFormat::Mermaid => graph.mermaid(),
+        };
+        say(stdout, format_args!("{text}"));
+        return Exit::Ok.into();
+    }
+    if arguments.print_effective_config {
+        say(stdout, format_args!("{}", components.effective_config(&root).trim_end()));
+        return Exit::Ok.into();
+    }
     if arguments.check_config {
         report.accept(stdout, stderr);
         return Exit::Ok.into();
@@ -95,7 +118,7 @@ fn check(
     components: &ComponentList,
     arguments: &Arguments,
     report: &mut Report<'_>,
-) -> Result<Service, Problems> {
+) -> Result<(Service, Section), Problems> {
     let surroundings = OsSurroundings;
     let text = surroundings.read_file(&arguments.config).map_err(|error| {
         let what = format!(
@@ -112,7 +135,7 @@ fn check(
     let (root, mut problems) = mainspring_config::load_partly(source, &vars, &surroundings);
     report.warnings = root.warnings();
     match Service::new(components, &root, ServiceOptions { surroundings: Arc::new(surroundings) }) {
-        Ok(service) if problems.is_empty() => Ok(service),
+        Ok(service) if problems.is_empty() => Ok((service, root)),
         checked => {
             problems.extend(checked.err().into_iter().flatten());
             Err(problems)

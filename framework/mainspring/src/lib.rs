@@ -24,9 +24,9 @@ pub use exit::Exit;
 pub use lists::CommonComponents;
 pub use mainspring_core::dynamic;
 pub use mainspring_core::{
-    Component, ComponentContext, ComponentList, ComponentStatus, ConfigMode, Health, LoadError,
-    LoggingComponent, NoConfig, Phase, ReloadRequests, Service, ServiceError, ServiceErrorKind,
-    ServiceHandle, ServiceOptions, ServiceOutline, StopReport,
+    Component, ComponentContext, ComponentGraph, ComponentList, ComponentStatus, ConfigMode, Dependencies,
+    Health, LoadError, LoggingComponent, NoConfig, Phase, ReloadRequests, Service, ServiceError,
+    ServiceErrorKind, ServiceHandle, ServiceOptions, ServiceOutline, StopReport,
 };
 pub use mainspring_engine::{Task, TaskError, TaskProcessor};
 pub use surroundings::OsSurroundings;
@@ -45,8 +45,8 @@ pub use mainspring_server as server;
 pub mod prelude {
     pub use crate::config::Violation;
     pub use crate::{
-        CommonComponents, Component, ComponentContext, ComponentList, ConfigMode, Health, LoadError,
-        NoConfig, ServiceOutline, daemon_main,
+        CommonComponents, Component, ComponentContext, ComponentList, ConfigMode, Dependencies, Health,
+        LoadError, NoConfig, ServiceOutline, daemon_main,
     };
 }
 

@@ -1,5 +1,6 @@
 //! The process as its supervisor meets it: what it prints and the code it ends with.
 
+mod effective;
 mod options;
 #[cfg(feature = "kafka")]
 mod readme;
@@ -226,16 +227,71 @@ fn the_command_line_is_checked() {
 #[test]
 fn help_fits_on_a_screen() {
     let help = parse(&["--help"]).unwrap_err().to_string();
-    assert!(help.lines().count() <= 24, "{help}");
+    assert!(help.lines().count() <= 48, "{help}");
     assert!(help.lines().all(|line| line.len() <= 120), "{help}");
 }
 
 #[test]
-fn help_and_version_name_the_binary_and_the_framework() {
-    let version = concat!("orders (mainspring ", env!("CARGO_PKG_VERSION"), ")\n");
-    assert_eq!(parse(&["--version"]).unwrap_err().to_string(), version);
+fn help_shows_how_this_binary_is_called() {
     let help = parse(&["--help"]).unwrap_err().to_string();
-    assert!(help.starts_with(version) && help.contains("Usage: orders "), "{help}");
+    let title = concat!("orders (mainspring ", env!("CARGO_PKG_VERSION"), ")\n");
+    assert!(help.starts_with(title) && help.contains("Usage: orders "), "{help}");
+    for part in
+        ["Configuration:", "Instead of running the service:", "Examples:\n  orders -c ", "Exit codes: 0 "]
+    {
+        assert!(help.contains(part), "no `{part}` in {help}");
+    }
+}
+
+#[test]
+fn version_names_binary_framework_and_what_components_are_built_with() {
+    struct OnLibrary;
+
+    impl Component for OnLibrary {
+        const DEFAULT_NAME: &'static str = "on-library";
+        type Config = NoConfig;
+
+        fn built_with() -> Option<String> {
+            Some("libwhatever 1.2.3 (ssl)".to_owned())
+        }
+
+        async fn load(_: NoConfig, _: &ComponentContext) -> Result<Self, LoadError> {
+            Ok(Self)
+        }
+    }
+
+    let list = ComponentList::minimal().append::<OnLibrary>("one").append::<OnLibrary>("other");
+    for flag in ["--version", "-V"] {
+        let (exit, printed) = run_list(&list, &[flag]);
+        assert_eq!(exit, Exit::Ok);
+        let title = concat!("orders (mainspring ", env!("CARGO_PKG_VERSION"), ")\n");
+        assert_eq!(printed, format!("{title}libwhatever 1.2.3 (ssl)\n"));
+    }
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn version_names_librdkafka_and_its_features() {
+    let list = ComponentList::new().append_default::<mainspring_kafka::KafkaProducerComponent>();
+    let (_, printed) = run_list(&list, &["--version"]);
+    let line = printed.lines().nth(1).unwrap();
+    assert!(line.starts_with("librdkafka 2.") && line.contains("gzip"), "{printed}");
+}
+
+#[test]
+fn completions_of_each_shell_know_the_options() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (exit, script) = run_with(&["--completions", shell]);
+        assert_eq!(exit, Exit::Ok);
+        assert!(script.contains("orders") && script.contains("check-config"), "{shell}: {script}");
+    }
+    assert!(parse(&["--completions", "csh"]).is_err());
+}
+
+#[test]
+fn one_thing_is_asked_at_a_time() {
+    let error = parse(&["--check-config", "--print-config-schema"]).unwrap_err().to_string();
+    assert!(error.contains("cannot be used with"), "{error}");
 }
 
 /// Never stops.
@@ -327,9 +383,13 @@ fn check(config: &str, vars: &str, arguments: &[&str], exit: Exit, expected: Exp
 
 /// Runs the process part, and what it printed on either stream.
 fn run_with(arguments: &[&str]) -> (Exit, String) {
+    run_list(&ComponentList::minimal(), arguments)
+}
+
+fn run_list(components: &ComponentList, arguments: &[&str]) -> (Exit, String) {
     let arguments = parse(arguments).unwrap();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let ending = run(&ComponentList::minimal(), &arguments, &mut stdout, &mut stderr);
+    let ending = run(components, &arguments, &mut stdout, &mut stderr);
     assert_eq!(ending.last_words, None, "nothing was started");
     stdout.extend(stderr);
     (ending.exit, String::from_utf8(stdout).unwrap())

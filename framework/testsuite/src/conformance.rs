@@ -5,7 +5,7 @@ mod partners;
 
 use std::collections::BTreeSet;
 
-use mainspring_core::{Component, ComponentList, Service, ServiceHandle};
+use mainspring_core::{Component, ComponentGraph, ComponentList, Service, ServiceHandle};
 
 use crate::conformance::partners::{Saboteur, StopsFirst};
 use crate::{TestService, TestServiceBuilder};
@@ -15,6 +15,7 @@ use crate::{TestService, TestServiceBuilder};
 /// - its section loads, and a key that it does not know is refused;
 /// - every option, however deep, has a description, which documents are made from;
 /// - it loads and stops, several times in one process, and a stop leaves no task and no metric of it behind;
+/// - what its load looks for is what it has declared, if it declares that;
 /// - to be stopped twice does no harm;
 /// - the same holds when another component fails, so that its load is cancelled or it is unloaded right away;
 /// - each of its metrics says `component="<its name>"`, but for those of the process as a whole. Its metrics are those
@@ -35,6 +36,7 @@ pub fn check<C: Component>(
     let list = others.clone().append_default::<C>();
     description::check(C::DEFAULT_NAME, &mainspring_config::schema_of::<C::Config>());
     kit.refuses_unknown_keys(&list, section);
+    kit.declares_dependencies(&list, section);
 
     let own_metrics = kit.own_metrics(&list, section);
     assert!(
@@ -98,6 +100,23 @@ impl Kit<'_> {
             "`{}` accepts a key that it does not know; problems: {problems}",
             self.name
         );
+    }
+
+    #[track_caller]
+    fn declares_dependencies(&self, list: &ComponentList, section: &str) {
+        let service = self.checked(self.service(list, section));
+        let declared = service.component_graph();
+        let running = TestService::begin(service);
+        running.reached(mainspring_core::Phase::Running);
+        let found = running.handle().component_graph();
+        if declared.incomplete().any(|name| name == self.name) {
+            return;
+        }
+        let of = |graph: &ComponentGraph| {
+            let own = graph.edges().filter(|(from, _)| *from == self.name);
+            own.map(|(_, to)| to.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&found), of(&declared), "what `{}` looks for is not what it declares", self.name);
     }
 
     /// The samples of families that the service has because of the component.

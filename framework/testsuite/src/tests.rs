@@ -1,5 +1,7 @@
 //! The kit tested on small components.
 
+mod graph;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 

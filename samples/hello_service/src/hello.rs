@@ -43,6 +43,10 @@ impl JsonHandler for Hello {
     type Request = HelloRequest;
     type Response = HelloReply;
 
+    fn dependencies(_config: &HelloConfig, _service: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
+    }
+
     async fn load(config: HelloConfig, _cx: &ComponentContext) -> Result<Self, LoadError> {
         Ok(Self { greeting: config.greeting })
     }

@@ -36,6 +36,10 @@ impl Component for ConsumerHandler {
         service.check_component("consumer", &config.consumer).into_iter().collect()
     }
 
+    fn dependencies(config: &ConsumerHandlerConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::of([&config.consumer])
+    }
+
     async fn load(config: ConsumerHandlerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let scope = cx.find::<KafkaConsumerComponent>(&config.consumer).await?.consumer()?;
         let metrics = Arc::new(MetricsScope::new(cx.metrics(), cx.name()));

@@ -32,6 +32,10 @@ impl JsonHandler for ProducerHandler {
     type Request = ProduceRequest;
     type Response = ProduceReply;
 
+    fn dependencies(_config: &NoConfig, _service: &ServiceOutline) -> Dependencies {
+        Dependencies::of(["kafka-producer"])
+    }
+
     async fn load(_config: NoConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let producer = cx.find::<KafkaProducerComponent>("kafka-producer").await?.producer();
         Ok(Self { producer })

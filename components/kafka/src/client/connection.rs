@@ -1,6 +1,6 @@
 //! Where the brokers are and who we are to them: from secdist, or from the embedded cluster of the same service.
 
-use mainspring_core::{Component, ComponentContext, LoadError};
+use mainspring_core::{Component, ComponentContext, Dependencies, LoadError, ServiceOutline};
 use mainspring_kafka_ffi::{ClientConfig, ConfigError};
 use mainspring_secdist::{SecdistComponent, SecdistError, Secret, SecretChanges};
 use serde::Deserialize;
@@ -39,6 +39,13 @@ impl Connection {
     #[cfg(test)]
     pub(crate) fn to(brokers: impl Into<String>) -> Connection {
         Connection { brokers: brokers.into(), credentials: None, defaults: Vec::new() }
+    }
+
+    /// What [`Connection::find`] will look for.
+    pub(crate) fn dependencies(service: &ServiceOutline) -> Dependencies {
+        let embedded = KafkaEmbeddedComponent::DEFAULT_NAME;
+        let name = if service.has_component(embedded) { embedded } else { SecdistComponent::DEFAULT_NAME };
+        Dependencies::of([name])
     }
 
     /// Finds the embedded cluster if the service has one, else asks secdist, which may have something else later.

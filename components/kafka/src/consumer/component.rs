@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mainspring_config::Violation;
-use mainspring_core::{Component, ComponentContext, Health, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, Dependencies, Health, LoadError, ServiceOutline};
 use mainspring_kafka_ffi::Consumer;
 use mainspring_metrics::{Collector, Registration};
 
@@ -76,6 +76,14 @@ impl Component for KafkaConsumerComponent {
 
     fn validate(config: &ConsumerConfig, service: &ServiceOutline) -> Vec<Violation> {
         config.violations(service)
+    }
+
+    fn dependencies(_: &ConsumerConfig, service: &ServiceOutline) -> Dependencies {
+        Connection::dependencies(service)
+    }
+
+    fn built_with() -> Option<String> {
+        Some(crate::client::built_with())
     }
 
     async fn load(config: ConsumerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {

@@ -7,7 +7,7 @@ use mainspring_core::{LoadError, ServiceOutline};
 use mainspring_kafka_ffi::ClientConfig;
 use mainspring_logging::Level;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::client::{CommonConfig, Connection, TypedOption};
 
@@ -80,7 +80,7 @@ pub struct ConsumerConfig {
 }
 
 /// Where to begin without a valid commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum AutoOffsetReset {
@@ -102,7 +102,7 @@ pub enum AutoOffsetReset {
 }
 
 /// How keys are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum KeyLogFormat {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mainspring_config::Violation;
-use mainspring_core::{Component, ComponentContext, Health, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, Dependencies, Health, LoadError, ServiceOutline};
 use mainspring_engine::{Task, TaskProcessor};
 use mainspring_kafka_ffi as ffi;
 use mainspring_metrics::{Collector, Registration};
@@ -55,6 +55,14 @@ impl Component for KafkaProducerComponent {
 
     fn validate(config: &ProducerConfig, service: &ServiceOutline) -> Vec<Violation> {
         config.violations(service)
+    }
+
+    fn dependencies(_: &ProducerConfig, service: &ServiceOutline) -> Dependencies {
+        Connection::dependencies(service)
+    }
+
+    fn built_with() -> Option<String> {
+        Some(crate::client::built_with())
     }
 
     async fn load(config: ProducerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {

@@ -205,7 +205,7 @@ async fn load(registry: Arc<Registry>, component: usize, prepared: Prepared) -> 
     let mut publish = Publish { slot, state: SlotState::Failed };
     let began = Instant::now();
     let cx = ComponentContext::new(Arc::clone(&registry), component);
-    let loaded = registry.cancelled.run_until_cancelled(prepared(cx)).await;
+    let loaded = registry.cancelled.run_until_cancelled(prepared.load(cx)).await;
     match loaded {
         Some(Ok(component)) => {
             let took = began.elapsed();

@@ -1,6 +1,7 @@
 //! Arguments and configurations, right and wrong, and their exit codes.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use expect_test::{Expect, expect, expect_file};
 use mainspring_it::{Ended, ServiceConfig, ServiceProcess};
@@ -85,6 +86,17 @@ fn component_that_cannot_load_ends_the_start() {
     // Who else waited for it depends on the order of loading.
     let (reason, _needed_by) = last_words.split_once("; needed by ").unwrap_or((&last_words, ""));
     expect![[r#"error: cannot start `server`: component `server` cannot listen on [::]:8187 (`listener`): Address already in use (os error 98); stop what uses the port, or change `server.listener.port` (0 takes any free one)"#]].assert_eq(reason);
+}
+
+#[test]
+fn printed_completions_work_in_bash() {
+    let ended = ServiceProcess::run(BINARY, &["--completions", "bash"]);
+    assert_eq!(ended.code, Some(0));
+    let ask = "COMP_WORDS=(hello_service --check); COMP_CWORD=1; _hello_service hello_service --check hello_service; \
+               echo ${COMPREPLY[@]}";
+    let shell = Command::new("bash").args(["-c", &format!("{}\n{ask}", ended.stdout)]).output();
+    let shell = shell.expect("bash is there");
+    assert_eq!(String::from_utf8_lossy(&shell.stdout).trim(), "--check-config", "{shell:?}");
 }
 
 #[test]
