@@ -73,9 +73,14 @@ fn a_wrong_configuration_is_not_shown() {
         &["--print-effective-config"],
         Exit::Config,
         expect![[r#"
-        DIR/config.yaml:3:61: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0` (value of `$threads` from DIR/vars.yaml:1:10)
-        error: the configuration has 1 problem; nothing was started
-    "#]],
+            DIR/config.yaml:3:61: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0` (value of `$threads` from DIR/vars.yaml:1:10)
+                3 |     task_processors: {main-task-processor: {worker_threads: $threads}}
+                  |                                                             ^^^^^^^^
+               --> value of `$threads` from DIR/vars.yaml:1:10
+                1 | threads: 0
+                  |          ^
+            error: the configuration has 1 problem; nothing was started
+        "#]],
     );
 }
 
