@@ -52,6 +52,9 @@ pub fn unique_name(prefix: &str) -> String {
 pub struct BrokerOptions {
     /// Lines of `server.properties` beside, or instead of, the usual ones.
     pub properties: BTreeMap<String, String>,
+    /// Users and their passwords. With any there is one more listener, [`Broker::sasl_servers`], where clients authenticate by
+    /// SCRAM-SHA-512 and nothing is encrypted.
+    pub users: BTreeMap<String, String>,
 }
 
 impl BrokerOptions {
@@ -59,6 +62,13 @@ impl BrokerOptions {
     #[must_use]
     pub fn with_property(mut self, key: impl Into<String>, value: impl ToString) -> Self {
         self.properties.insert(key.into(), value.to_string());
+        self
+    }
+
+    /// Adds a user; each costs a start of Java, 2 s.
+    #[must_use]
+    pub fn with_user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.users.insert(name.into(), password.into());
         self
     }
 }
@@ -81,9 +91,14 @@ impl Broker {
     /// What [`setup`] reports, and [`BrokerError::Exited`] or [`BrokerError::Deadline`] with the end of the log.
     pub fn start(options: BrokerOptions) -> Result<Self, BrokerError> {
         let kafka = setup()?;
-        let properties = options.properties;
-        let broker = Self::launch(&kafka, Spec { properties, ..Spec::new("broker", Role::Combined) })?;
+        let BrokerOptions { properties, users } = options;
+        let has_sasl = !users.is_empty();
+        let spec = Spec { properties, has_sasl, ..Spec::new("broker", Role::Combined) };
+        let broker = Self::launch(&kafka, spec)?;
         broker.client.until_ready(1, READY_LIMIT)?;
+        for (name, password) in &users {
+            broker.set_password(name, password)?;
+        }
         Ok(broker)
     }
 
@@ -133,6 +148,23 @@ impl Broker {
     pub fn restart(&mut self) -> Result<(), BrokerError> {
         self.node.restart()?;
         self.client.until_ready(1, READY_LIMIT)
+    }
+
+    /// The address at which clients authenticate, `host:port`; empty without users.
+    pub fn sasl_servers(&self) -> String {
+        self.node.sasl_port().map_or_else(String::new, |port| format!("127.0.0.1:{port}"))
+    }
+
+    /// Gives a user, who may be new, a password. Connections that are authenticated stay so.
+    ///
+    /// # Errors
+    /// [`BrokerError::Setup`] when the broker refuses, [`BrokerError::Deadline`] when it does not answer.
+    pub fn set_password(&self, user: &str, password: &str) -> Result<(), BrokerError> {
+        let credentials = format!("SCRAM-SHA-512=[iterations=4096,password={password}]");
+        let server = self.client.bootstrap_servers();
+        let target = ["--bootstrap-server", server, "--entity-type", "users", "--entity-name", user];
+        let arguments = [&target[..], &["--alter", "--add-config", &credentials]].concat();
+        self.node.run_tool("setting a password", "kafka.admin.ConfigCommand", &arguments)
     }
 
     /// The id of its process, while it runs.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::session::Session;
-use crate::settings::{CLUSTER_ID, LogEvent, Role, is_port_taken, server_properties};
+use crate::settings::{CLUSTER_ID, LogEvent, Ports, Role, is_port_taken, server_properties};
 use crate::setup::{Installation, last_lines};
 use crate::{BrokerError, wait};
 
@@ -40,12 +40,14 @@ pub(crate) struct Spec {
     pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) properties: BTreeMap<String, String>,
+    /// Whether there is a listener for clients that authenticate.
+    pub(crate) has_sasl: bool,
     pub(crate) java_flags: Vec<String>,
 }
 
 impl Spec {
     pub(crate) fn new(name: impl Into<String>, role: Role) -> Self {
-        Self { name: name.into(), role, properties: BTreeMap::new(), java_flags: Vec::new() }
+        Self { name: name.into(), role, properties: BTreeMap::new(), has_sasl: false, java_flags: Vec::new() }
     }
 }
 
@@ -56,7 +58,7 @@ pub(crate) struct Node {
     kafka: Installation,
     spec: Spec,
     directory: PathBuf,
-    port: u16,
+    ports: Ports,
     process: Option<Child>,
 }
 
@@ -66,7 +68,8 @@ impl Node {
         let session = Session::get()?;
         let directory = session.node_directory(&spec.name)?;
         let kafka = kafka.clone();
-        let mut node = Self { session, kafka, spec, directory, port: 0, process: None };
+        let ports = Ports { sasl: spec.has_sasl.then_some(0), ..Ports::default() };
+        let mut node = Self { session, kafka, spec, directory, ports, process: None };
         node.create_data()?;
         node.launch().inspect_err(|_| node.session.keep())?;
         Ok(node)
@@ -74,7 +77,22 @@ impl Node {
 
     /// The port of the listener that others use.
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.ports.main
+    }
+
+    /// The port of the listener for clients that authenticate.
+    pub(crate) fn sasl_port(&self) -> Option<u16> {
+        self.ports.sasl
+    }
+
+    /// Runs one of Kafka's tools beside the node.
+    pub(crate) fn run_tool(
+        &self,
+        step: &'static str,
+        class: &str,
+        arguments: &[&str],
+    ) -> Result<(), BrokerError> {
+        self.kafka.run_tool(step, &self.directory.join("tmp"), class, arguments)
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
@@ -147,7 +165,7 @@ impl Node {
         let _slot = self.kafka.start_slot()?;
         let properties = self.directory.join("server.properties");
         let data = self.directory.join("data");
-        let text = server_properties(self.spec.role, &data, self.port, &self.spec.properties);
+        let text = server_properties(self.spec.role, &data, self.ports, &self.spec.properties);
         fs::write(&properties, text).map_err(BrokerError::io("write", &properties))?;
         let events = self.spawn(&properties)?;
         self.await_start(&events)
@@ -184,14 +202,13 @@ impl Node {
     fn await_start(&mut self, events: &Receiver<LogEvent>) -> Result<(), BrokerError> {
         let deadline = Instant::now() + START_LIMIT;
         let mut started = false;
-        while !started || self.port == 0 {
+        while !started || !self.ports.are_known() {
             let left = deadline.saturating_duration_since(Instant::now());
             match events.recv_timeout(left) {
                 Ok(LogEvent::Started) => started = true,
-                Ok(LogEvent::Listening { listener, port }) if listener == self.spec.role.listener() => {
-                    self.port = port;
+                Ok(LogEvent::Listening { listener, port }) => {
+                    self.ports.learn(self.spec.role, &listener, port);
                 }
-                Ok(LogEvent::Listening { .. }) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let (node, log) = (self.spec.name.clone(), self.log_tail());
                     return Err(BrokerError::Exited { node, log });

@@ -39,13 +39,41 @@ impl Role {
     }
 }
 
-/// The whole `server.properties`. `port` 0 lets the system choose; `extra` comes last and wins.
+/// The listener of clients that authenticate.
+pub(crate) const SASL_LISTENER: &str = "SASL";
+
+/// Where a node listens; 0 lets the system choose.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ports {
+    /// Of [`Role::listener`].
+    pub(crate) main: u16,
+    /// Of [`SASL_LISTENER`], which only a combined node may have.
+    pub(crate) sasl: Option<u16>,
+}
+
+impl Ports {
+    /// Takes note of a listener's port.
+    pub(crate) fn learn(&mut self, role: Role, listener: &str, port: u16) {
+        if listener == role.listener() {
+            self.main = port;
+        } else if listener == SASL_LISTENER {
+            self.sasl = Some(port);
+        }
+    }
+
+    pub(crate) fn are_known(self) -> bool {
+        self.main != 0 && self.sasl != Some(0)
+    }
+}
+
+/// The whole `server.properties`; `extra` comes last and wins.
 pub(crate) fn server_properties(
     role: Role,
     data: &Path,
-    port: u16,
+    ports: Ports,
     extra: &BTreeMap<String, String>,
 ) -> String {
+    let port = ports.main;
     let mut text = String::new();
     let mut add = |key: &str, value: &dyn std::fmt::Display| {
         // Writing to a `String` cannot fail.
@@ -77,6 +105,15 @@ pub(crate) fn server_properties(
     add("controller.listener.names", &"CONTROLLER");
     add("listener.security.protocol.map", &"PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT");
     add("log.dirs", &data.display());
+    if let Some(sasl) = ports.sasl {
+        // The last line of a key counts.
+        let listeners =
+            format!("PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:0");
+        add("listeners", &listeners);
+        for (key, value) in SASL {
+            add(key, value);
+        }
+    }
     let replication = if role == Role::Combined { ALONE } else { REPLICATED };
     for (key, value) in replication.iter().chain(COMMON) {
         add(key, value);
@@ -86,6 +123,16 @@ pub(crate) fn server_properties(
     }
     text
 }
+
+/// SCRAM without encryption. The users are in the cluster's own records.
+const SASL: &[(&str, &str)] = &[
+    ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"),
+    ("listener.name.sasl.sasl.enabled.mechanisms", "SCRAM-SHA-512"),
+    (
+        "listener.name.sasl.scram-sha-512.sasl.jaas.config",
+        "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+    ),
+];
 
 /// One replica of everything, so that groups, transactions and share groups work on one node.
 const ALONE: &[(&str, &str)] = &[

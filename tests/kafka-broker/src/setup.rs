@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::node::{Node, Spec};
 use crate::settings::{
-    CLUSTER_ID, JAVA_FLAGS, JAVA_VERSION_MIN, LOG4J, Role, java_version, pom, server_properties,
+    CLUSTER_ID, JAVA_FLAGS, JAVA_VERSION_MIN, LOG4J, Ports, Role, java_version, pom, server_properties,
 };
 use crate::{BrokerError, Client, wait};
 
@@ -30,7 +30,7 @@ const ARCHIVE_LIMIT: Duration = Duration::from_secs(120);
 /// The downloads take 10 s, and minutes over a slow line; a repository that never answers is found out.
 const MAVEN_LIMIT: Duration = Duration::from_secs(900);
 
-/// Formatting takes 2 s on a quiet machine, asking Java for its version a tenth of one.
+/// Formatting and changing a user take 2 s on a quiet machine, asking Java for its version a tenth of one.
 const JAVA_LIMIT: Duration = Duration::from_secs(120);
 
 /// A prepared Kafka: where its parts are.
@@ -61,6 +61,19 @@ impl Installation {
         command.extend(extra_flags.iter().map(OsString::from));
         command.extend(["-cp".into(), self.class_path.clone(), class.into()]);
         command
+    }
+
+    /// Runs one of Kafka's tools to its end.
+    pub(crate) fn run_tool(
+        &self,
+        step: &'static str,
+        tmp: &Path,
+        class: &str,
+        arguments: &[&str],
+    ) -> Result<(), BrokerError> {
+        let java = self.java(tmp, &[], class);
+        let (program, flags) = java.split_first().expect("a command starts with its program");
+        run(step, Command::new(program).args(flags).args(arguments), JAVA_LIMIT).map(drop)
     }
 
     /// The formatted data directory that a node of this role starts from.
@@ -132,7 +145,7 @@ fn parts_recipe(java: &Path, class_path: &OsStr) -> Result<impl Hash + use<>, Br
     let metadata = fs::metadata(java).map_err(BrokerError::io("examine", java))?;
     let modified = metadata.modified().map_err(BrokerError::io("examine", java))?;
     let properties = [Role::Combined, Role::Controller]
-        .map(|role| server_properties(role, Path::new(""), 0, &BTreeMap::new()));
+        .map(|role| server_properties(role, Path::new(""), Ports::default(), &BTreeMap::new()));
     Ok((java.to_owned(), metadata.len(), modified, class_path.to_owned(), properties, LOG4J, JAVA_FLAGS))
 }
 
@@ -161,7 +174,7 @@ fn prepare_parts(kafka: &Installation, directory: &Path) -> Result<(), BrokerErr
 fn format_template(kafka: &Installation, directory: &Path, role: Role) -> Result<(), BrokerError> {
     let data = kafka.template(role).expect("both roles passed here have a template");
     let properties = directory.join("format.properties");
-    fs::write(&properties, server_properties(role, &data, 0, &BTreeMap::new()))
+    fs::write(&properties, server_properties(role, &data, Ports::default(), &BTreeMap::new()))
         .map_err(BrokerError::io("write", &properties))?;
     let java = kafka.java(directory, &[], "kafka.tools.StorageTool");
     let (program, arguments) = java.split_first().expect("a command starts with its program");

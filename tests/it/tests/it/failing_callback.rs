@@ -9,7 +9,7 @@ use mainspring_it::{ServiceConfig, ServiceProcess};
 use mainspring_kafka_broker::{Client, shared, unique_name};
 use mainspring_testsuite::{DEADLINE, eventually};
 
-use crate::failing_service;
+use crate::example;
 
 const N_RECORDS: usize = 1000;
 
@@ -74,7 +74,7 @@ fn start(client: &Client, topic: &str, group: &str, ledger: &Path) -> ServicePro
             .with("ledger.txt", ledger.to_str().expect("temporary directories have plain names"));
     let brokers = client.bootstrap_servers();
     let secdist = format!(r#"{{"kafka_settings": {{"kafka-consumer": {{"brokers": "{brokers}"}}}}}}"#);
-    ServiceProcess::start(&failing_service(), &config, &[("SECDIST_CONFIG", &secdist)])
+    ServiceProcess::start(&example("failing_service"), &config, &[("SECDIST_CONFIG", &secdist)])
 }
 
 #[test]

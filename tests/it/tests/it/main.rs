@@ -1,16 +1,18 @@
-//! A service that fails on purpose, as a process on a real Kafka, and the end of processes whose test is gone.
+//! Services made for a test, as processes on a real Kafka: one that fails on purpose, one whose password changes. And the end
+//! of processes whose test is gone.
 
+mod credentials;
 mod failing_callback;
 mod orphans;
 
-/// The binary of `examples/failing_service.rs`. Cargo tells tests where their package's programs are, but not its
+/// The binary of an example of this package. Cargo tells tests where their package's programs are, but not its
 /// examples, which it puts beside the directory of the test; it builds them with `cargo test`, though not with
 /// `cargo test --test it`.
 #[track_caller]
-fn failing_service() -> String {
+fn example(name: &str) -> String {
     let this = std::env::current_exe().expect("this test has a binary");
     let target = this.ancestors().nth(2).expect("it lies in `deps` of the target directory");
-    let example = target.join("examples/failing_service");
+    let example = target.join("examples").join(name);
     assert!(example.is_file(), "build the service first: `cargo build -p mainspring-it --examples`");
     example.into_os_string().into_string().expect("target directories have plain names")
 }

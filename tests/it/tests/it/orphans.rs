@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use mainspring_it::{ServiceConfig, ServiceProcess};
 use mainspring_testsuite::eventually;
 
-use crate::failing_service;
+use crate::example;
 
 /// Set in the process that is killed.
 const VICTIM: &str = "MAINSPRING_IT_IS_KILLED";
@@ -38,7 +38,7 @@ fn run_until_killed() -> ! {
     let config = ServiceConfig::from_text("failing_service.yaml", text).with("ledger.txt", "/dev/null");
     // No broker is needed to start, and none is there.
     let secdist = r#"{"kafka_settings": {"kafka-consumer": {"brokers": "127.0.0.1:1"}}}"#;
-    let service = ServiceProcess::start(&failing_service(), &config, &[("SECDIST_CONFIG", secdist)]);
+    let service = ServiceProcess::start(&example("failing_service"), &config, &[("SECDIST_CONFIG", secdist)]);
     println!("service process {}", service.pid());
     loop {
         std::thread::park();

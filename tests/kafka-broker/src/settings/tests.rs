@@ -25,7 +25,7 @@ fn other_lines_report_nothing() {
 #[test]
 fn extra_property_comes_last_and_wins() {
     let extra = BTreeMap::from([("num.io.threads".to_owned(), "7".to_owned())]);
-    let text = server_properties(Role::Combined, Path::new("/data"), 0, &extra);
+    let text = server_properties(Role::Combined, Path::new("/data"), Ports::default(), &extra);
     assert!(text.contains("\nlog.dirs=/data\n"));
     assert!(text.ends_with("\nnum.io.threads=7\n"));
 }
@@ -33,7 +33,8 @@ fn extra_property_comes_last_and_wins() {
 #[test]
 fn restarted_node_asks_for_its_port_again() {
     let role = Role::Broker { id: 2, controller_port: 9 };
-    let text = server_properties(role, Path::new("/data"), 4711, &BTreeMap::new());
+    let text =
+        server_properties(role, Path::new("/data"), Ports { main: 4711, sasl: None }, &BTreeMap::new());
     assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:4711\n"));
     assert!(text.contains("controller.quorum.bootstrap.servers=127.0.0.1:9\n"));
 }
@@ -52,4 +53,29 @@ fn taken_port_is_told_from_other_failures() {
         "ERROR …\nCaused by: java.net.BindException: Address already in use\n\tat sun.nio"
     ));
     assert!(!is_port_taken("ERROR … java.lang.OutOfMemoryError"));
+}
+
+#[test]
+fn sasl_listener_is_there_when_asked_for() {
+    let data = Path::new("/data");
+    let ports = Ports { main: 1, sasl: Some(2) };
+    let text = server_properties(Role::Combined, data, ports, &BTreeMap::new());
+    let last = |key: &str| text.lines().rev().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
+    let listeners = "=PLAINTEXT://127.0.0.1:1,SASL://127.0.0.1:2,CONTROLLER://127.0.0.1:0";
+    assert_eq!(last("listeners").as_deref(), Some(listeners));
+    assert!(last("listener.security.protocol.map").is_some_and(|map| map.contains("SASL:SASL_PLAINTEXT")));
+    let text = server_properties(Role::Combined, data, Ports::default(), &BTreeMap::new());
+    assert!(!text.contains("SASL"), "{text}");
+}
+
+#[test]
+fn ports_are_known_once_every_wanted_listener_has_one() {
+    let mut ports = Ports { main: 0, sasl: Some(0) };
+    ports.learn(Role::Combined, "CONTROLLER", 3);
+    ports.learn(Role::Combined, "SASL", 2);
+    assert!(!ports.are_known());
+    ports.learn(Role::Combined, "PLAINTEXT", 1);
+    assert!(ports.are_known());
+    assert_eq!(ports, Ports { main: 1, sasl: Some(2) });
+    assert!(Ports { main: 1, sasl: None }.are_known());
 }
