@@ -14,6 +14,7 @@ use crate::node::{Entry, Kind, Node};
 use crate::problem::{Problem, Problems};
 use crate::schema::schema_of;
 use crate::section::{NOT_ACCEPTABLE, Section};
+use crate::work;
 
 pub(crate) fn read<T: DeserializeOwned + JsonSchema>(section: &Section) -> Result<T, Problems> {
     let mut schema = schema_of::<T>();
@@ -70,6 +71,7 @@ pub(crate) type Part<'a> = &'a Map<String, Value>;
 
 impl<'a> Checker<'a> {
     fn check(&self, schema: &'a Value, section: &Section, kind: &Kind, problems: &mut Problems) {
+        work::add(1);
         if section.is_broken() {
             return;
         }
@@ -139,6 +141,7 @@ impl<'a> Checker<'a> {
     /// The value with the scalars from the environment and from files spelled as they are written where a string is
     /// wanted: `ID=007` is the text of an id, and there is no way to put it in quotes.
     fn spelled_out(&self, schemas: &[&'a Value], node: &Arc<Node>, is_secret: bool) -> Arc<Node> {
+        work::add(1);
         let is_secret = node.origin.as_ref().map_or(is_secret, |origin| origin.is_secret());
         if !is_secret && !node.holds_secret() {
             return Arc::clone(node);

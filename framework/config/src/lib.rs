@@ -56,6 +56,7 @@ mod section;
 mod source;
 mod substitute;
 mod units;
+mod work;
 
 pub use byte_size::ByteSize;
 pub use duration::HumanDuration;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Number, Value};
 
 use crate::problem::{Place, ValueOrigin};
+use crate::work;
 
 /// One value. Aliases share nodes, so a tree may count more nodes than it stores; see [`Node::size`].
 #[derive(Clone)]
@@ -93,7 +94,9 @@ impl Node {
     }
 
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries().iter().find(|entry| entry.key == key)
+        let found = self.entries().iter().position(|entry| entry.key == key);
+        work::add(found.unwrap_or_else(|| self.entries().len()));
+        self.entries().get(found?)
     }
 
     /// The value of a JSON text, which stands nowhere.

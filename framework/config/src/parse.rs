@@ -15,9 +15,12 @@ use crate::node::{Entry, Kind, Node};
 use crate::problem::{Place, Problem, Problems};
 use crate::section::{Section, join};
 use crate::source::Source;
+use crate::work;
 
 /// Largest text of one file or variable, in bytes.
 pub(crate) const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest key, in bytes: the keys around a value are its path, which every problem repeats.
+pub(crate) const KEY_BYTES_MAX: usize = 1024;
 /// Deepest nesting of maps and lists, aliases written out.
 pub(crate) const DEPTH_MAX: usize = 64;
 /// Most values in one configuration, aliases and variables written out.
@@ -106,6 +109,7 @@ impl Builder<'_> {
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+        work::add(1);
         let on_one_line = span.start.line() == span.end.line();
         let width = if on_one_line { span.end.col().saturating_sub(span.start.col()) } else { 1 };
         let place = self.place(span.start.line(), span.start.col() + 1, width.max(1));
@@ -120,8 +124,7 @@ impl Builder<'_> {
             | Event::DocumentEnd => Ok(()),
             Event::Scalar(text, style, anchor, tag) => {
                 if self.awaits_key() {
-                    self.key(&text, style, anchor, place);
-                    Ok(())
+                    self.key(&text, style, anchor, place)
                 } else {
                     let plain = style == ScalarStyle::Plain;
                     // An absent value stands nowhere; the parser says "before the next token", which may be lines off.
@@ -214,7 +217,11 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn key(&mut self, text: &str, style: ScalarStyle, anchor: usize, place: Place) {
+    fn key(&mut self, text: &str, style: ScalarStyle, anchor: usize, place: Place) -> Result<(), Problem> {
+        if KEY_BYTES_MAX < text.len() {
+            let message = format!("this key has {} bytes; the limit is {KEY_BYTES_MAX}", text.len());
+            return Err(self.problem(place, message));
+        }
         if anchor != 0 {
             let node = Node::new(Kind::String(text.to_owned()), Some(place.clone()));
             self.anchors.insert(anchor, Arc::new(node));
@@ -229,6 +236,7 @@ impl Builder<'_> {
             let message = format!("duplicate key `{text}`; it is already given at {first}");
             self.problems.push(Problem::at(Some(place), self.path_around(), message));
         }
+        Ok(())
     }
 
     fn merge(&mut self, map: OpenMap) -> Vec<Entry> {
@@ -246,6 +254,7 @@ impl Builder<'_> {
                 self.problems.push(Problem::at(source.place.clone(), self.path(), message));
                 continue;
             };
+            work::add(inherited.len());
             for entry in inherited {
                 if !places.contains_key(&entry.key) {
                     places.insert(entry.key.clone(), entry.key_place.clone());

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::check::read;
 use crate::node::{Entry, Kind, Node, Origin};
 use crate::problem::{Place, Problem, Problems, Violation};
+use crate::work;
 
 /// A located value: part of a loaded configuration, with the dotted path shown in problems.
 ///
@@ -113,6 +114,11 @@ impl Section {
         }
     }
 
+    fn item(&self, idx: usize) -> Option<Section> {
+        let Kind::List(items) = &self.node.kind else { return None };
+        Some(self.below(items.get(idx)?, format!("[{idx}]"), None))
+    }
+
     /// The same map without some of its keys.
     #[must_use]
     pub fn without(&self, keys: &[&str]) -> Section {
@@ -198,6 +204,7 @@ impl Section {
 
     /// Calls `visitor` with this value and all below it.
     fn visit(&self, visitor: &mut dyn FnMut(&Section)) {
+        work::add(1);
         visitor(self);
         for (_, child) in self.entries() {
             child.visit(visitor);
@@ -230,13 +237,14 @@ impl Section {
     /// One step along a path. Keys may themselves hold dots, so the longest matching key is taken.
     fn step<'p>(&self, path: &'p str) -> Option<(Section, &'p str)> {
         if let Some((idx, left)) = path.strip_prefix('[').and_then(|path| path.split_once(']')) {
-            let item = self.items().into_iter().nth(idx.parse().ok()?)?;
+            let item = self.item(idx.parse().ok()?)?;
             return Some((item, left.strip_prefix('.').unwrap_or(left)));
         }
         let left_of = |entry: &Entry| {
             let left = path.strip_prefix(entry.key.as_str())?;
             if left.is_empty() || left.starts_with('[') { Some(left) } else { left.strip_prefix('.') }
         };
+        work::add(self.node.entries().len());
         let entry = self
             .node
             .entries()
@@ -318,6 +326,7 @@ pub(crate) const NOT_ACCEPTABLE: &str = "the value is not acceptable here";
 
 /// Two paths as one: `a` and `b[0]` are `a.b[0]`.
 pub(crate) fn join(path: &str, step: &str) -> String {
+    work::add(path.len() + step.len());
     if path.is_empty() || step.is_empty() || step.starts_with('[') {
         format!("{path}{step}")
     } else {

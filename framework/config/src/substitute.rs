@@ -23,12 +23,13 @@ use crate::parse::{NODES_MAX, parse_node};
 use crate::problem::{Place, Problem, Problems};
 use crate::section::{Section, join};
 use crate::source::{Source, Surroundings};
+use crate::work;
 
 /// Root key of the main file that names the file of variables.
 const CONFIG_VARS: &str = "config_vars";
 
 /// Most names that are compared in search of what was meant: enough for every problem that a person will read.
-const COMPARISONS_MAX: usize = 1_000_000;
+const COMPARISONS_MAX: usize = 100_000;
 
 /// Which files of variables the command line named.
 #[derive(Clone, Debug, Default)]
@@ -193,21 +194,29 @@ impl Vars {
     }
 
     fn unused_problem(&self, name: &str, entry: &Entry, used: &BTreeSet<&str>) -> Problem {
-        let hint = match self.nearest(name, used.iter().copied()) {
+        let hint = match self.nearest(name, used.len(), used.iter().copied()) {
             Some(near) => format!("; the configuration uses `${near}`"),
             None => String::new(),
         };
         Problem::at(Some(entry.key_place.clone()), "", format!("unused variable `{name}`{hint}"))
     }
 
-    fn nearest<'n>(&self, name: &str, known: impl Iterator<Item = &'n str> + Clone) -> Option<&'n str> {
-        let left = self.comparisons_left.get().checked_sub(known.clone().count())?;
+    /// The nearest of `n_known` names, as long as looking for them does not take too long.
+    fn nearest<'n>(
+        &self,
+        name: &str,
+        n_known: usize,
+        known: impl Iterator<Item = &'n str>,
+    ) -> Option<&'n str> {
+        let left = self.comparisons_left.get().checked_sub(n_known)?;
+        work::add(n_known);
         self.comparisons_left.set(left);
         nearest(name, known)
     }
 
     fn undefined(&self, name: &str) -> String {
-        let near = self.nearest(name, self.entries.iter().map(|entry| split_key(&entry.key).0));
+        let near =
+            self.nearest(name, self.entries.len(), self.entries.iter().map(|entry| split_key(&entry.key).0));
         match (near, self.files.as_slice()) {
             (Some(near), _) => format!("undefined variable `${name}`; did you mean `${near}`?"),
             (None, []) => {
@@ -333,6 +342,7 @@ struct Substitution<'a> {
 
 impl Substitution<'_> {
     fn node(&mut self, node: &Arc<Node>, path: &str) -> Arc<Node> {
+        work::add(1 + path.len());
         let kind = match &node.kind {
             Kind::Map(entries) => Kind::Map(self.map(entries, path)),
             Kind::List(items) => {

@@ -1,5 +1,6 @@
 //! What the crate promises, mostly as one line of input and one snapshot.
 
+mod corpus;
 mod document;
 mod effective;
 mod limits;
