@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::client::connection::Connection;
+use crate::client::{Role, combinations};
 use crate::embedded::KafkaEmbeddedComponent;
 
 /// Where librdkafka's metadata intervals end.
@@ -153,7 +154,7 @@ impl CommonConfig {
     }
 
     /// Everything a configuration alone can prove wrong. `typed` are the properties that the component's own keys set.
-    pub(crate) fn violations(&self, typed: &[TypedOption]) -> Vec<Violation> {
+    pub(crate) fn violations(&self, role: Role, typed: &[TypedOption]) -> Vec<Violation> {
         let mut violations = Vec::new();
         let min = HumanDuration::from_millis(1);
         let refresh_min = HumanDuration::from_millis(10);
@@ -169,14 +170,19 @@ impl CommonConfig {
             .flatten(),
         );
         self.check_security(&mut violations);
-        self.check_custom(typed, &mut violations);
+        self.check_custom(role, typed, &mut violations);
         violations
+    }
+
+    /// Whether the brokers are those inside the process.
+    pub(crate) fn is_embedded(service: &ServiceOutline) -> bool {
+        service.check_component("", KafkaEmbeddedComponent::DEFAULT_NAME).is_none()
     }
 
     /// Complains of a protocol that the brokers inside the process do not speak.
     pub(crate) fn check_embedded(&self, service: &ServiceOutline) -> Option<Violation> {
         let name = KafkaEmbeddedComponent::DEFAULT_NAME;
-        let is_embedded = service.check_component("", name).is_none();
+        let is_embedded = Self::is_embedded(service);
         (is_embedded && self.security_protocol != SecurityProtocol::Plaintext).then(|| {
             let found = self.security_protocol.as_str();
             let message =
@@ -208,7 +214,7 @@ impl CommonConfig {
         }
     }
 
-    fn check_custom(&self, typed: &[TypedOption], violations: &mut Vec<Violation>) {
+    fn check_custom(&self, role: Role, typed: &[TypedOption], violations: &mut Vec<Violation>) {
         let common = self.forced();
         let mut scratch = ClientConfig::new();
         for (name, value) in &self.rd_kafka_custom_options {
@@ -227,6 +233,11 @@ impl CommonConfig {
                 violations.push(Violation::new(path, error.text));
             }
         }
+        for option in typed {
+            // A value that is out of bounds has been complained of; the rules go by librdkafka's own then.
+            let _out_of_bounds = scratch.set(option.properties[0], &option.value).is_err();
+        }
+        violations.extend(combinations::check(role, &self.rd_kafka_custom_options, &scratch));
     }
 
     /// The common options that custom ones cannot override, because our own code relies on them.

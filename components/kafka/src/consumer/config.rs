@@ -1,5 +1,6 @@
 //! The options of a consumer component, and what the code makes of them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use mainspring_config::{HumanDuration, Surroundings, Violation};
@@ -9,7 +10,7 @@ use mainspring_logging::Level;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{CommonConfig, Connection, TypedOption};
+use crate::client::{CommonConfig, Connection, Role, TypedOption};
 
 const BATCH_SIZE_MAX: usize = 1_000_000;
 const POLL_TIMEOUT_MAX: HumanDuration = HumanDuration::from_secs(60 * 60);
@@ -53,8 +54,8 @@ pub struct ConsumerConfig {
     #[serde(default = "ConsumerConfig::default_poll_timeout")]
     pub poll_timeout: HumanDuration,
     /// Longest time one call of the callback may take. There is a warning at half of it; at the limit the callback is
-    /// cancelled and its batch has failed. From `1ms` to `24h`, default `5m`. Sets `max.poll.interval.ms`, but never below
-    /// `session.timeout.ms`.
+    /// cancelled and its batch has failed. From `1ms` to `24h`, default `5m`; not below `session.timeout.ms` (`45s`), unless
+    /// `group.protocol` is `consumer`. Sets `max.poll.interval.ms`, which is at least `45s` then.
     #[serde(default = "ConsumerConfig::default_max_callback_duration")]
     pub max_callback_duration: HumanDuration,
     /// How long the consumer waits after a failed batch before it reads again from the last commit, and after a failure of
@@ -140,8 +141,8 @@ impl ConsumerConfig {
 
     /// Everything that a configuration alone can prove wrong.
     pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
-        let mut violations =
-            self.common.violations(&self.typed(&self.group_id, self.group_instance_id.as_deref()));
+        let typed = self.typed(&self.group_id, self.group_instance_id.as_deref());
+        let mut violations = self.common.violations(Role::Consumer, &typed);
         let min = HumanDuration::from_millis(1);
         let zero = HumanDuration::default();
         violations.extend(self.poll_timeout.check_range("poll_timeout", zero..=POLL_TIMEOUT_MAX));
@@ -155,10 +156,32 @@ impl ConsumerConfig {
         violations.extend(service.check_task_processor("task_processor", &self.task_processor));
         violations
             .extend(service.check_task_processor("callback_task_processor", &self.callback_task_processor));
+        violations.extend(self.check_session_timeout(service));
         violations.extend(self.common.check_embedded(service));
         self.check_names(&mut violations);
         self.check_forced(&mut violations);
         violations
+    }
+
+    /// A member of a classic group has to be allowed to take as long as its session lasts; librdkafka refuses anything else.
+    fn check_session_timeout(&self, service: &ServiceOutline) -> Option<Violation> {
+        let session = HumanDuration::from(self.session_timeout());
+        let is_bounded = HumanDuration::from_millis(1) <= self.max_callback_duration;
+        (is_bounded && self.is_classic(service) && self.max_callback_duration < session).then(|| {
+            let message = format!(
+                "must not be shorter than the session timeout (`session.timeout.ms`, `{session}`), found `{}`",
+                self.max_callback_duration
+            );
+            Violation::new("max_callback_duration", message)
+        })
+    }
+
+    /// Whether the members of the group agree among themselves: librdkafka's default, but not that of embedded brokers.
+    fn is_classic(&self, service: &ServiceOutline) -> bool {
+        match self.common.rd_kafka_custom_options.get("group.protocol") {
+            Some(protocol) => protocol.eq_ignore_ascii_case("classic"),
+            None => !CommonConfig::is_embedded(service),
+        }
     }
 
     fn check_names(&self, violations: &mut Vec<Violation>) {
@@ -178,11 +201,11 @@ impl ConsumerConfig {
         let size = self.max_batch_size;
         let message = format!("expected an integer from 1 to {BATCH_SIZE_MAX}, found `{size}`");
         check("max_batch_size", (1..=BATCH_SIZE_MAX).contains(&size), message);
+        let mut seen = HashSet::new();
         for (topic_idx, topic) in self.topics.iter().enumerate() {
             let path = format!("topics[{topic_idx}]");
             check(&path, !topic.is_empty(), "expected the name of a topic, found an empty text".to_owned());
-            let is_new = !self.topics[..topic_idx].contains(topic);
-            check(&path, is_new, format!("topic `{topic}` is given twice"));
+            check(&path, seen.insert(topic), format!("topic `{topic}` is given twice"));
         }
     }
 
@@ -214,7 +237,8 @@ impl ConsumerConfig {
     }
 
     /// How long the client may go without being polled. Our own clock ends callbacks, and the client is polled meanwhile, so
-    /// this only has to be a value that librdkafka takes: not below the session timeout.
+    /// this only has to be a value that librdkafka takes and a busy machine keeps: not below the session timeout. A shorter
+    /// one comes this far only with `group.protocol: consumer`, where the session is the brokers' business.
     fn poll_interval(&self) -> Duration {
         self.max_callback_duration.get().max(self.session_timeout())
     }

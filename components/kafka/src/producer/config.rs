@@ -6,7 +6,7 @@ use mainspring_kafka_ffi::{ClientConfig, ConfigError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::client::{CommonConfig, Connection, TypedOption};
+use crate::client::{CommonConfig, Connection, Role, TypedOption};
 
 const MILLIS_MAX: HumanDuration = HumanDuration::from_millis(2_147_483_647);
 const LINGER_MAX: HumanDuration = HumanDuration::from_millis(900_000);
@@ -105,7 +105,7 @@ impl ProducerConfig {
 
     /// Everything the configuration alone can prove wrong.
     pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
-        let mut violations = self.common.violations(&self.typed());
+        let mut violations = self.common.violations(Role::Producer, &self.typed());
         let min = HumanDuration::from_millis(1);
         let backoff = min..=BACKOFF_MAX;
         let linger = HumanDuration::default()..=LINGER_MAX;

@@ -70,7 +70,7 @@ fn bounds_hold_on_both_sides() {
         "max_callback_duration: 0s",
         expect!["max_callback_duration: expected a duration from `1ms` to `1d`, found `0s`"],
     );
-    check("max_callback_duration: 1ms", expect![""]);
+    check("max_callback_duration: 1ms\nrd_kafka_custom_options: {group.protocol: consumer}", expect![""]);
     check("max_callback_duration: 24h", expect![""]);
     check(
         "max_callback_duration: 86400001ms",
@@ -169,14 +169,115 @@ fn keys_set_their_properties() {
 }
 
 #[test]
-fn the_poll_interval_is_never_below_the_session_timeout() {
-    check_property("max_callback_duration: 5m", "max.poll.interval.ms", "300000");
-    check_property("max_callback_duration: 1s", "max.poll.interval.ms", "45000");
-    check_property(
-        "max_callback_duration: 1s\nrd_kafka_custom_options: {session.timeout.ms: '6000'}",
-        "max.poll.interval.ms",
-        "6000",
+fn a_callback_of_a_classic_group_may_take_as_long_as_its_session() {
+    check("max_callback_duration: 45s", expect![""]);
+    check(
+        "max_callback_duration: 44999ms",
+        expect![
+            "max_callback_duration: must not be shorter than the session timeout (`session.timeout.ms`, `45s`), found `44999ms`"
+        ],
     );
+    check("max_callback_duration: 6s\nrd_kafka_custom_options: {session.timeout.ms: '6000'}", expect![""]);
+    check(
+        "max_callback_duration: 6s\nrd_kafka_custom_options: {session.timeout.ms: '6001'}",
+        expect![
+            "max_callback_duration: must not be shorter than the session timeout (`session.timeout.ms`, `6001ms`), found `6s`"
+        ],
+    );
+    check(
+        "rd_kafka_custom_options: {session.timeout.ms: '300001'}",
+        expect![
+            "max_callback_duration: must not be shorter than the session timeout (`session.timeout.ms`, `300001ms`), found `5m`"
+        ],
+    );
+    check_property("max_callback_duration: 5m", "max.poll.interval.ms", "300000");
+    let consumer = "max_callback_duration: 1s\nrd_kafka_custom_options: {group.protocol: consumer}";
+    check(consumer, expect![""]);
+    check_property(consumer, "max.poll.interval.ms", "45000");
+    let config = config(&format!("{REQUIRED}max_callback_duration: 1s")).unwrap();
+    let embedded = ServiceOutline::new(
+        ["main-task-processor", "consumer-task-processor"],
+        ["kafka-consumer", "kafka-embedded"],
+    );
+    assert_eq!(KafkaConsumerComponent::validate(&config, &embedded), [], "embedded brokers decide");
+}
+
+#[test]
+fn custom_options_that_librdkafka_refuses_together_are_refused() {
+    check(
+        "rd_kafka_custom_options: {group.protocol: consumer, session.timeout.ms: '6000', heartbeat.interval.ms: '100', \
+         partition.assignment.strategy: cooperative-sticky}",
+        expect![[r#"
+            rd_kafka_custom_options.session.timeout.ms: `session.timeout.ms` is not possible with `group.protocol: consumer`: brokers decide it
+            rd_kafka_custom_options.heartbeat.interval.ms: `heartbeat.interval.ms` is not possible with `group.protocol: consumer`: brokers decide it
+            rd_kafka_custom_options.partition.assignment.strategy: `partition.assignment.strategy` is not possible with `group.protocol: consumer`: brokers decide it"#]],
+    );
+    check(
+        "rd_kafka_custom_options: {fetch.max.bytes: '1000', message.max.bytes: '2000'}",
+        expect![
+            "rd_kafka_custom_options.fetch.max.bytes: must not be less than `message.max.bytes` (`2000`), found `1000`"
+        ],
+    );
+    check("rd_kafka_custom_options: {fetch.max.bytes: '2000', message.max.bytes: '2000'}", expect![""]);
+    check(
+        "rd_kafka_custom_options: {fetch.max.bytes: '1000000', receive.message.max.bytes: '1000511'}",
+        expect![
+            "rd_kafka_custom_options.receive.message.max.bytes: must be at least `1000512`, 512 more than `fetch.max.bytes`, found `1000511`"
+        ],
+    );
+    check(
+        "rd_kafka_custom_options: {fetch.max.bytes: '1000000', receive.message.max.bytes: '1000512'}",
+        expect![""],
+    );
+    check(
+        "rd_kafka_custom_options: {receive.message.max.bytes: '1000'}",
+        expect![
+            "rd_kafka_custom_options.receive.message.max.bytes: must be at least `52429312`, 512 more than `fetch.max.bytes`, found `1000`"
+        ],
+    );
+    check(
+        "rd_kafka_custom_options: {reconnect.backoff.max.ms: '99'}",
+        expect![
+            "rd_kafka_custom_options.reconnect.backoff.max.ms: `reconnect.backoff.max.ms` (`99`) must not be less than `reconnect.backoff.ms` (`100`)"
+        ],
+    );
+    check(
+        "rd_kafka_custom_options: {reconnect.backoff.ms: '10001'}",
+        expect![
+            "rd_kafka_custom_options.reconnect.backoff.ms: `reconnect.backoff.max.ms` (`10000`) must not be less than `reconnect.backoff.ms` (`10001`)"
+        ],
+    );
+    check("rd_kafka_custom_options: {reconnect.backoff.ms: '10000'}", expect![""]);
+}
+
+/// What passes the check is taken by librdkafka, and what does not is not.
+#[test]
+fn the_rules_about_combinations_are_librdkafkas() {
+    for custom in [
+        "group.protocol: consumer, session.timeout.ms: '6000'",
+        "group.protocol: consumer, heartbeat.interval.ms: '100'",
+        "group.protocol: consumer, partition.assignment.strategy: range",
+        "group.protocol: consumer, group.protocol.type: x",
+        "fetch.max.bytes: '1000000', message.max.bytes: '2000000'",
+        "fetch.max.bytes: '2000000', message.max.bytes: '2000000'",
+        "fetch.max.bytes: '1000000', receive.message.max.bytes: '1000511'",
+        "fetch.max.bytes: '1000000', receive.message.max.bytes: '1000512'",
+        "receive.message.max.bytes: '50000000'",
+        "receive.message.max.bytes: '60000000'",
+        "queued.max.messages.kbytes: '1000', receive.message.max.bytes: '1024512'",
+        "reconnect.backoff.max.ms: '99'",
+        "reconnect.backoff.max.ms: '100'",
+        "reconnect.backoff.ms: '10001'",
+    ] {
+        let lines = format!("statistics_interval: 0s\nrd_kafka_custom_options: {{{custom}}}");
+        let config = config(&format!("{REQUIRED}{lines}")).unwrap();
+        let service =
+            ServiceOutline::new(["main-task-processor", "consumer-task-processor"], ["kafka-consumer"]);
+        let ours = KafkaConsumerComponent::validate(&config, &service);
+        let client = settings(&lines, &FakeSurroundings::default()).unwrap().client;
+        let theirs = mainspring_kafka_ffi::Consumer::new(client).err();
+        assert_eq!(ours.is_empty(), theirs.is_none(), "{custom}: {ours:?} and {theirs:?}");
+    }
 }
 
 #[test]

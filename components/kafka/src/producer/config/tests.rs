@@ -224,3 +224,55 @@ fn encrypted_protocols_need_no_more_than_their_keys() {
     config.common.ssl_ca_location = Some("probe".to_owned());
     assert_eq!(config.violations(&outline).len(), 0);
 }
+
+#[test]
+fn custom_options_that_idempotence_does_not_allow_are_refused() {
+    let idempotent =
+        |custom: &str| problems(&format!("enable_idempotence: true\nrd_kafka_custom_options: {{{custom}}}"));
+    expect![[r#"
+        rd_kafka_custom_options.max.in.flight: must be at most 5 with `enable_idempotence: true`, found `6`
+        rd_kafka_custom_options.queue.buffering.backpressure.threshold: must be 1 with `enable_idempotence: true`, found `2`
+        rd_kafka_custom_options.acks: must be `all` with `enable_idempotence: true`, found `1`
+        rd_kafka_custom_options.queuing.strategy: must be `fifo` with `enable_idempotence: true`, found `lifo`
+    "#]].assert_eq(&idempotent(
+        "max.in.flight: '6', acks: '1', queuing.strategy: lifo, queue.buffering.backpressure.threshold: '2'",
+    ));
+    assert_eq!(idempotent("max.in.flight: '5', acks: all, queuing.strategy: fifo"), "");
+    check(
+        "rd_kafka_custom_options: {enable.gapless.guarantee: 'true'}",
+        expect![[r#"
+        rd_kafka_custom_options.enable.gapless.guarantee: must be `false` with `enable_idempotence: false`, found `true`
+    "#]],
+    );
+    check("rd_kafka_custom_options: {max.in.flight: '6', acks: '1', queuing.strategy: lifo}", expect![""]);
+}
+
+/// What passes the check is taken by librdkafka, and what does not is not.
+#[test]
+fn the_rules_about_combinations_are_librdkafkas() {
+    for custom in [
+        "max.in.flight: '6'",
+        "max.in.flight.requests.per.connection: '6'",
+        "max.in.flight: '5'",
+        "acks: '1'",
+        "request.required.acks: '0'",
+        "acks: all",
+        "acks: '-1'",
+        "queuing.strategy: lifo",
+        "queuing.strategy: fifo",
+        "queue.buffering.backpressure.threshold: '2'",
+        "queue.buffering.backpressure.threshold: '1'",
+        "enable.gapless.guarantee: 'true'",
+        "reconnect.backoff.max.ms: '99'",
+    ] {
+        for idempotence in [true, false] {
+            let keys = format!(
+                "statistics_interval: 0s\nenable_idempotence: {idempotence}\nrd_kafka_custom_options: {{{custom}}}"
+            );
+            let client = read(&keys).client_config(&Connection::to("localhost:9092")).unwrap();
+            let theirs = mainspring_kafka_ffi::Producer::new(client).err();
+            let ours = problems(&keys);
+            assert_eq!(ours.is_empty(), theirs.is_none(), "{keys}: {ours} and {theirs:?}");
+        }
+    }
+}
