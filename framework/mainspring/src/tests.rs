@@ -4,6 +4,8 @@ mod effective;
 mod options;
 #[cfg(feature = "kafka")]
 mod readme;
+#[cfg(feature = "kafka")]
+mod wrong_configs;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -24,22 +24,30 @@ fn every_problem_of_a_configuration_is_reported_with_its_place() {
         "worker_threads: 0",
         expect![[r#"
             hello_service.yaml:4:47: task_processors.main-task-processor.worker_threads: expected an integer from 1 to 1024, found `0`
+                4 |         main-task-processor: {worker_threads: 0}
+                  |                                               ^
             error: the configuration has 1 problem; nothing was started"#]],
     );
     check_wrong_config(
         "            greeting: Hello",
         "            greetings: Hello\n        handler-pong: {}",
         expect![[r#"
-        hello_service.yaml:20:13: handler-hello: unknown key `greetings`; did you mean `greeting`?
-        hello_service.yaml:21:9: handler-pong: this component is not registered in code; did you mean `handler-ping`?
-        error: the configuration has 2 problems; nothing was started"#]],
+            hello_service.yaml:20:13: handler-hello: unknown key `greetings`; did you mean `greeting`?
+               20 |             greetings: Hello
+                  |             ^^^^^^^^^
+            hello_service.yaml:21:9: handler-pong: this component is not registered in code; did you mean `handler-ping`?
+               21 |         handler-pong: {}
+                  |         ^^^^^^^^^^^^
+            error: the configuration has 2 problems; nothing was started"#]],
     );
     check_wrong_config(
         "path: /hello",
         "path: [hello",
         expect![[r#"
-        hello_service.yaml:18:19: components_manager.components.handler-hello.path[0]: illegal placement of ':' indicator
-        error: the configuration has 1 problem; nothing was started"#]],
+            hello_service.yaml:18:19: components_manager.components.handler-hello.path[0]: illegal placement of ':' indicator
+               18 |             method: POST
+                  |                   ^
+            error: the configuration has 1 problem; nothing was started"#]],
     );
 }
 
