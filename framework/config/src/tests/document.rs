@@ -92,3 +92,29 @@ fn what_has_no_meaning_here_is_refused() {
     );
     check("a: &a {b: *a}", expect!["main.yaml:1:11: a.b: an alias may not stand inside its own anchor"]);
 }
+
+#[test]
+fn merges_chain_and_the_first_of_several_wins() {
+    check(
+        "a: &a {x: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: [{z: 3, y: 4}, *b], x: 5}\nd: [{<<: *b}]\n",
+        expect![[r#"{"a":{"x":1},"b":{"x":1,"y":2},"c":{"x":5,"y":4,"z":3},"d":[{"x":1,"y":2}]}"#]],
+    );
+}
+
+#[test]
+fn a_merge_key_given_twice_is_a_duplicate() {
+    check(
+        "a: &a {x: 1}\nb: {<<: *a, <<: *a}\n",
+        expect!["main.yaml:2:13: b: duplicate key `<<`; it is already given at main.yaml:2:5"],
+    );
+}
+
+#[test]
+fn an_anchor_set_again_holds_from_there_on() {
+    check("a: &v 1\nb: *v\nc: &v 2\nd: *v\n", expect![[r#"{"a":1,"b":1,"c":2,"d":2}"#]]);
+}
+
+#[test]
+fn a_key_may_be_an_anchor_too() {
+    check("&k name: 1\nwho: *k\n", expect![[r#"{"name":1,"who":"name"}"#]]);
+}

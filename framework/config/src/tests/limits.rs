@@ -161,3 +161,31 @@ fn the_depth_of_what_is_substituted_is_bounded_where_it_is_written() {
         expect!["vars.yaml:1:70: nested deeper than 64 levels"],
     );
 }
+
+#[test]
+fn merges_cannot_multiply_what_aliases_may_not() {
+    let mut text = "a0: &a0 {k: lol}\n".to_owned();
+    for idx in 1..8 {
+        let keys = (0..10).map(|key| format!("k{key}: *a{}", idx - 1)).collect::<Vec<_>>().join(", ");
+        text += &format!("a{idx}: &a{idx} {{<<: *a{}, {keys}}}\n", idx - 1);
+    }
+    check_load(
+        &text,
+        &FakeSurroundings::default(),
+        expect!["main.yaml:7:23: a6.k0: more than 500000 values with all aliases written out"],
+    );
+}
+
+#[test]
+fn variables_cannot_multiply_what_aliases_may_not() {
+    let mut vars = "a0: &a0 lol\n".to_owned();
+    for idx in 1..8 {
+        vars += &format!("a{idx}: &a{idx} [{}]\n", vec![format!("*a{}", idx - 1); 10].join(", "));
+    }
+    let world = FakeSurroundings::default().with_file("vars.yaml", vars);
+    check_load(
+        "config_vars: vars.yaml\nx: $a7\n",
+        &world,
+        expect!["vars.yaml:7:25: a6[3]: more than 500000 values with all aliases written out"],
+    );
+}

@@ -452,3 +452,50 @@ fn variables_that_others_are_built_from_are_used() {
 fn a_configuration_that_cannot_be_read_uses_nothing_and_warns_of_nothing() {
     check_warnings("a: [", "port: 1", "", expect![""]);
 }
+
+#[test]
+fn lookups_work_at_any_depth_of_lists_and_through_aliases() {
+    check(
+        "list: &l [[$port, [{a#file: nope, a#env: PORT}]], $whole]\nagain: {b: *l}\nmore: [{<<: &m {c: $nope}, c#fallback: [$port]}]\n",
+        expect![[
+            r#"{"again":{"b":[[1,[{"a":8187}]],{"level":"info","n#env":"PORT"}]},"list":[[1,[{"a":8187}]],{"level":"info","n#env":"PORT"}],"more":[{"c":[1]}]}"#
+        ]],
+    );
+}
+
+#[test]
+fn items_that_are_undefined_are_told_apart() {
+    check(
+        "list: [$port, $prot, [{a: 1, b: [$spare, $nothing_alike]}]]\n",
+        expect![[r#"
+        main.yaml:2:15: list[1]: undefined variable `$prot`; did you mean `$port`?
+        main.yaml:2:42: list[2][0].b[1]: undefined variable `$nothing_alike`; it is not in `vars.yaml`"#]],
+    );
+}
+
+#[test]
+fn an_override_replaces_keys_and_not_the_order_of_lookup() {
+    let world = FakeSurroundings::default()
+        .with_env("NAME", "from env")
+        .with_file("vars.yaml", "a: 1\nb#env: NAME\nc#env: NOT_SET\nc#fallback: 3\nd: [1, 2]\n")
+        .with_file("over.yaml", "a#env: NAME\nb: 2\nc#fallback: 4\nd: [$a]\n");
+    let options = VarsOptions { config_vars: None, config_vars_override: Some("over.yaml".to_owned()) };
+    let main = Source::new("main.yaml", "config_vars: vars.yaml\nlist: [$a, $b, {c: $c}, $d]\n");
+    let root = load(&main, &options, &world).unwrap();
+    expect![[r#"{"list":[1,2,{"c":4},["$a"]]}"#]].assert_eq(&super::json(&root).to_string());
+}
+
+#[test]
+fn what_is_wrong_in_either_file_of_variables_has_its_place() {
+    let world = FakeSurroundings::default()
+        .with_file("vars.yaml", "a: 1\nb: {c: 1, c: 2}\n")
+        .with_file("over.yaml", "a: 1\na: !x 2\n");
+    let options = VarsOptions { config_vars: None, config_vars_override: Some("over.yaml".to_owned()) };
+    let main = Source::new("main.yaml", "config_vars: vars.yaml\nx: $a\n");
+    let problems = load(&main, &options, &world).unwrap_err();
+    expect![[r#"
+        over.yaml:2:1: duplicate key `a`; it is already given at over.yaml:1:1
+        over.yaml:2:4: a: tags (`!name`) mean nothing here; quote a text that starts with `!`
+        vars.yaml:2:11: b: duplicate key `c`; it is already given at vars.yaml:2:5"#]]
+    .assert_eq(&problems.to_string());
+}
