@@ -320,18 +320,6 @@ fn a_wrong_custom_option_is_found_before_anything_starts() {
 }
 
 #[test]
-fn options_that_do_not_fit_together_keep_the_service_from_starting() {
-    let list = with_secdist(ComponentList::minimal()).append_default::<KafkaProducerComponent>();
-    let section =
-        "{security_protocol: PLAINTEXT, enable_idempotence: true, rd_kafka_custom_options: {acks: '1'}}";
-    let error = with_brokers(TestService::new(list), NOWHERE, &["kafka-producer"])
-        .with_component("kafka-producer", section)
-        .try_start()
-        .unwrap_err();
-    assert!(format!("{error:#}").contains("acks"), "{error:#}");
-}
-
-#[test]
 fn brokers_that_secdist_does_not_know_are_named() {
     let list = with_secdist(ComponentList::minimal()).append_default::<KafkaProducerComponent>();
     let error = with_brokers(TestService::new(list), NOWHERE, &["somebody-else"])
