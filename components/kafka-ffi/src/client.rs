@@ -134,19 +134,22 @@ impl Client {
 
     pub(crate) fn partition_ids(&self, topic: &str, timeout: Duration) -> Result<Vec<i32>, KafkaError> {
         let topic = TopicRef::new(self, topic)?;
+        self.metadata(Some(&topic), timeout)?.partition_ids()
+    }
+
+    pub(crate) fn n_brokers(&self, timeout: Duration) -> Result<usize, KafkaError> {
+        self.metadata(None, timeout).map(|metadata| metadata.n_brokers())
+    }
+
+    /// Metadata of the cluster, and of one topic or of those the client has used.
+    fn metadata(&self, topic: Option<&TopicRef>, timeout: Duration) -> Result<Metadata, KafkaError> {
+        let topic = topic.map_or_else(ptr::null_mut, TopicRef::as_ptr);
         let mut metadata: *const sys::rd_kafka_metadata_t = ptr::null();
-        // SAFETY: the client and the topic are live; on success `metadata` becomes ours.
+        // SAFETY: the client is live, and so is the topic unless it is null; on success `metadata` becomes ours.
         KafkaError::check(unsafe {
-            sys::int::rd_kafka_metadata(
-                self.as_ptr(),
-                0,
-                topic.as_ptr(),
-                &raw mut metadata,
-                sys::timeout_ms(timeout),
-            )
+            sys::int::rd_kafka_metadata(self.as_ptr(), 0, topic, &raw mut metadata, sys::timeout_ms(timeout))
         })?;
-        let metadata = Metadata(metadata);
-        metadata.partition_ids()
+        Ok(Metadata(metadata))
     }
 
     pub(crate) fn set_credentials(&self, username: &str, password: &str) -> Result<(), KafkaError> {
@@ -269,6 +272,12 @@ impl Drop for TopicRef {
 struct Metadata(*const sys::rd_kafka_metadata_t);
 
 impl Metadata {
+    fn n_brokers(&self) -> usize {
+        // SAFETY: `self` owns the live metadata.
+        let count = unsafe { (*self.0).broker_cnt };
+        usize::try_from(count).unwrap_or(0)
+    }
+
     fn partition_ids(&self) -> Result<Vec<i32>, KafkaError> {
         // SAFETY: `self` owns the live metadata; places are read one by one, so that no reference covers an error code.
         let topic_count = unsafe { (*self.0).topic_cnt };

@@ -47,6 +47,8 @@ codes! {
     ALL_BROKERS_DOWN = -187;
     /// An argument was refused.
     INVALID_ARG = -186;
+    /// TLS does not come about.
+    SSL = -181;
     /// A call took longer than its timeout.
     TIMED_OUT = -185;
     /// The producer's queue is full; wait for delivery reports.
@@ -59,6 +61,8 @@ codes! {
     REVOKE_PARTITIONS = -174;
     /// The call does not fit the state of the client.
     STATE = -172;
+    /// The broker refuses who we are.
+    AUTHENTICATION = -169;
     /// There was no offset to commit.
     NO_OFFSET = -168;
     /// The record was purged before it was sent.

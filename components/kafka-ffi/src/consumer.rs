@@ -464,6 +464,14 @@ impl Consumer {
         Ok((low, high))
     }
 
+    /// How many brokers the cluster has, asked from one of them. Blocks: call it on a blocking thread.
+    ///
+    /// # Errors
+    /// [`KafkaCode::TIMED_OUT`], [`KafkaCode::TRANSPORT`] and others; events may tell more of the reason.
+    pub fn brokers_blocking(&self, timeout: Duration) -> Result<usize, KafkaError> {
+        self.inner.client.n_brokers(timeout)
+    }
+
     /// The partitions of a topic, asked from a broker. Blocks: call it on a blocking thread.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What producer and consumer share: connection settings, librdkafka's events and statistics.
 
 mod changes;
+pub(crate) mod check;
 mod combinations;
 mod config;
 mod connection;

@@ -100,6 +100,28 @@ pub trait Component: Sized + Send + Sync + 'static {
         cx: &ComponentContext,
     ) -> impl Future<Output = Result<Self, LoadError>> + Send;
 
+    /// Whether [`Component::check_connection`] has anything to ask.
+    const CHECKS_CONNECTION: bool = false;
+
+    /// Asks what the component connects to whether it answers, for `--check-config=connect`; called instead of
+    /// [`Component::load`], in a service that has nothing but what [`Component::dependencies`] names.
+    ///
+    /// It must leave no trace where it asks, and give up within seconds. Each [`Violation`] is reported with the position
+    /// of the key that it names.
+    ///
+    /// # Errors
+    /// Whatever keeps it from asking.
+    ///
+    /// # Cancel safety
+    /// As for [`Component::load`].
+    fn check_connection(
+        config: Self::Config,
+        cx: &ComponentContext,
+    ) -> impl Future<Output = Result<Vec<Violation>, LoadError>> + Send {
+        let _ = (config, cx);
+        async { Ok(Vec::new()) }
+    }
+
     /// Called once every component is loaded and the hooks of those it depends on have returned. Bounded by
     /// `load_timeout`, like the loads before it.
     ///

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use mainspring_config::{Problems, Section};
+use mainspring_config::{Problems, Section, Violation};
 
 use crate::dynamic::AnyVariable;
 use crate::{Component, ComponentContext, ConfigMode, Dependencies, Health, LoadError, ServiceOutline};
@@ -30,6 +30,12 @@ pub(crate) trait Ready: Send {
     fn load(self: Box<Self>, cx: ComponentContext) -> BoxFuture<'static, Result<Arc<dyn Loaded>, LoadError>>;
     /// What it will look for, and what its section refers to.
     fn dependencies(&self) -> Dependencies;
+    fn section(&self) -> &Section;
+    fn checks_connection(&self) -> bool;
+    fn check_connection(
+        self: Box<Self>,
+        cx: ComponentContext,
+    ) -> BoxFuture<'static, Result<Vec<Violation>, LoadError>>;
 }
 
 /// A loaded component.
@@ -88,12 +94,13 @@ impl<C: Component> ComponentType for TypeOf<C> {
         if !dependencies.is_complete {
             dependencies.names.extend(referred_to);
         }
-        Ok(Box::new(ReadyOf::<C> { config, dependencies }))
+        Ok(Box::new(ReadyOf::<C> { config, section: section.clone(), dependencies }))
     }
 }
 
 struct ReadyOf<C: Component> {
     config: C::Config,
+    section: Section,
     dependencies: Dependencies,
 }
 
@@ -107,6 +114,21 @@ impl<C: Component> Ready for ReadyOf<C> {
 
     fn dependencies(&self) -> Dependencies {
         self.dependencies.clone()
+    }
+
+    fn section(&self) -> &Section {
+        &self.section
+    }
+
+    fn checks_connection(&self) -> bool {
+        C::CHECKS_CONNECTION
+    }
+
+    fn check_connection(
+        self: Box<Self>,
+        cx: ComponentContext,
+    ) -> BoxFuture<'static, Result<Vec<Violation>, LoadError>> {
+        Box::pin(async move { C::check_connection(self.config, &cx).await })
     }
 }
 

@@ -30,6 +30,7 @@ mod plan;
 mod handle;
 mod service;
 
+mod connections;
 mod erased;
 mod error;
 mod events;

@@ -7,8 +7,9 @@ use mainspring_config::{FakeSurroundings, Problems, Section, Surroundings};
 use mainspring_engine::{Engine, TaskProcessorsCollector};
 use mainspring_logging::Logging;
 use mainspring_metrics::Registry as Metrics;
-use tracing::dispatcher;
+use tracing::dispatcher::{self, Dispatch};
 
+use crate::connections::only_checks;
 use crate::dynamic::DynamicConfig;
 use crate::lifecycle::Lifecycle;
 use crate::plan::Plan;
@@ -100,6 +101,17 @@ impl Service {
         let components = self.plan.components.iter();
         let known = components.map(|(identity, _)| (identity.name.clone(), identity.dependencies.clone()));
         ComponentGraph { components: known.collect() }
+    }
+
+    /// Asks what components connect to whether it answers ([`Component::check_connection`](crate::Component)), all at the
+    /// same time, and says what is wrong; empty when everything answers. Runs nothing but those components and what they
+    /// depend on, logs nothing, and takes as long as the slowest of them. Must not be called from async code.
+    #[must_use]
+    pub fn check_connections(self) -> Problems {
+        let Some((plan, checks)) = only_checks(self.plan) else { return Problems::new() };
+        let service = Self { plan, options: self.options, handle: self.handle };
+        let outcome = dispatcher::with_default(&Dispatch::none(), || service.run_logged());
+        checks.problems(outcome.err().as_ref())
     }
 
     /// Runs the service on this thread until it is told to stop. Must not be called from async code.

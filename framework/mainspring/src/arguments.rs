@@ -24,6 +24,7 @@ const ASK: &str = "Instead of running the service";
 Examples:
   PROGRAM -c configs/service.yaml                           run it
   PROGRAM -c configs/service.yaml --check-config            is it right? All that is wrong, in one run
+  PROGRAM -c configs/service.yaml --check-config=connect    and do the brokers answer?
   PROGRAM -c configs/service.yaml --print-effective-config  what would it run with?
   PROGRAM -c configs/service.yaml --print-component-graph | dot -Tsvg > components.svg
   PROGRAM --completions bash > ~/.local/share/bash-completion/completions/PROGRAM
@@ -54,9 +55,10 @@ pub(crate) struct Arguments {
     #[arg(long = "config_vars_override", value_name = "FILE", help_heading = "Configuration")]
     pub(crate) config_vars_override: Option<String>,
 
-    /// Check the configuration
-    #[arg(long, group = "ask", help_heading = ASK)]
-    pub(crate) check_config: bool,
+    /// Check the configuration; with `=connect`, also whether brokers answer, let us in and have the topics
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "alone",
+        hide_possible_values = true, group = "ask", help_heading = ASK)]
+    pub(crate) check_config: Option<CheckConfig>,
 
     /// How to say what is wrong: `text`, or `json` for machines
     #[arg(
@@ -101,6 +103,15 @@ pub(crate) struct Arguments {
     /// What the binary is called.
     #[arg(skip)]
     pub(crate) program: String,
+}
+
+/// How far a check of the configuration goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckConfig {
+    /// What it says.
+    Alone,
+    /// And whether what components connect to answers.
+    Connect,
 }
 
 /// A language for graphs.

@@ -8,7 +8,7 @@ use mainspring_config::{Problems, Section, Source, Surroundings, VarsOptions};
 use mainspring_core::{ComponentList, Service, ServiceError, ServiceOptions, StopReport};
 use mainspring_logging::Chain;
 
-use crate::arguments::{Arguments, GraphFormat};
+use crate::arguments::{Arguments, CheckConfig, GraphFormat};
 use crate::report::{Report, Screen};
 use crate::{Exit, OsSurroundings, last_words, signals};
 
@@ -103,9 +103,21 @@ pub(crate) fn run(
         say(stdout, format_args!("{}", components.effective_config(&root).trim_end()));
         return Exit::Ok.into();
     }
-    if arguments.check_config {
-        report.accept(stdout, stderr);
-        return Exit::Ok.into();
+    match arguments.check_config {
+        None => {}
+        Some(CheckConfig::Alone) => {
+            report.accept("the configuration is right", stdout, stderr);
+            return Exit::Ok.into();
+        }
+        Some(CheckConfig::Connect) => {
+            let problems = service.check_connections();
+            if problems.is_empty() {
+                report.accept("the configuration is right, and all connections work", stdout, stderr);
+                return Exit::Ok.into();
+            }
+            report.refuse(&problems, stdout, stderr);
+            return Exit::Config.into();
+        }
     }
     if let Err(error) = signals::follow(service.handle()) {
         say(stderr, format_args!("error: cannot follow signals: {error}"));

@@ -53,14 +53,14 @@ impl<'a> Report<'a> {
         Self { format, surroundings, source: None, warnings: Problems::new() }
     }
 
-    /// Says that the configuration is right.
-    pub(crate) fn accept(&self, stdout: &mut impl Write, stderr: &mut impl Screen) {
+    /// Says that the configuration is right, in these words.
+    pub(crate) fn accept(&self, verdict: &str, stdout: &mut impl Write, stderr: &mut impl Screen) {
         let problems = Problems::new();
         match self.format {
             Format::Text => {
                 self.print(&problems, stderr);
                 let name = self.source.as_ref().map_or("", Source::name);
-                say(stdout, format_args!("{name}: the configuration is right"));
+                say(stdout, format_args!("{name}: {verdict}"));
             }
             Format::Json => say(stdout, format_args!("{:#}", json::array(&problems, &self.warnings))),
         }

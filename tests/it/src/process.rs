@@ -89,7 +89,16 @@ impl ServiceProcess {
     /// When it does not end.
     #[track_caller]
     pub fn run(binary: &str, args: &[&str]) -> Ended {
-        Self::spawn(binary, args, &[]).ended()
+        Self::run_in(binary, args, &[])
+    }
+
+    /// Runs a binary with these arguments and environment variables to its end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[track_caller]
+    pub fn run_in(binary: &str, args: &[&str], env: &[(&str, &str)]) -> Ended {
+        Self::spawn(binary, args, env).ended()
     }
 
     #[track_caller]

@@ -7,7 +7,7 @@ use mainspring_core::{Component, ComponentContext, Dependencies, Health, LoadErr
 use mainspring_kafka_ffi::Consumer;
 use mainspring_metrics::{Collector, Registration};
 
-use crate::client::{ClientState, Connection, ConnectionChanges, Role};
+use crate::client::{ClientState, Connection, ConnectionChanges, Role, check};
 use crate::consumer::config::ConsumerConfig;
 use crate::consumer::error::ConsumerError;
 use crate::consumer::metrics::Metrics;
@@ -106,6 +106,20 @@ impl Component for KafkaConsumerComponent {
             drop(cx.spawn_on(&control.processor, "kafka-consumer-credentials", follow));
         }
         Ok(Self { control, _metrics: registration })
+    }
+
+    const CHECKS_CONNECTION: bool = true;
+
+    async fn check_connection(
+        config: ConsumerConfig,
+        cx: &ComponentContext,
+    ) -> Result<Vec<Violation>, LoadError> {
+        let (connection, _changes) = Connection::find(&config.common, Role::Consumer, cx).await?;
+        let topics = config.topics.clone();
+        let settings = config.into_settings(cx.name(), &connection, &*cx.surroundings())?;
+        let client = Consumer::new(settings.client)?;
+        let ask = move || check::consumer(&client, connection.brokers(), &topics);
+        Ok(cx.spawn_blocking("kafka-check", ask).await?)
     }
 
     async fn stop(&self) {

@@ -10,7 +10,7 @@ use mainspring_kafka_ffi as ffi;
 use mainspring_metrics::{Collector, Registration};
 use tokio::time::timeout;
 
-use crate::client::{ClientState, Connection, ConnectionChanges, Role};
+use crate::client::{ClientState, Connection, ConnectionChanges, Role, check};
 use crate::producer::config::ProducerConfig;
 use crate::producer::events;
 use crate::producer::handle::{Inner, Live, PURGE_TIMEOUT, Producer};
@@ -94,6 +94,18 @@ impl Component for KafkaProducerComponent {
             processor,
             _registration: registration,
         })
+    }
+
+    const CHECKS_CONNECTION: bool = true;
+
+    async fn check_connection(
+        config: ProducerConfig,
+        cx: &ComponentContext,
+    ) -> Result<Vec<Violation>, LoadError> {
+        let (connection, _changes) = Connection::find(&config.common, Role::Producer, cx).await?;
+        let client = ffi::Producer::new(config.client_config(&connection)?)?;
+        let ask = move || check::producer(&client, connection.brokers());
+        Ok(cx.spawn_blocking("kafka-check", ask).await?)
     }
 
     async fn stop(&self) {

@@ -2,6 +2,7 @@
 //! killed and brought back.
 
 mod configuration;
+mod connect;
 mod embedded;
 mod groups;
 mod outages;
