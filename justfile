@@ -22,7 +22,7 @@ docs:
 
 # Writes the JSON Schemas anew.
 schema:
-    UPDATE_EXPECT=1 cargo test -p hello_service -p kafka_service printed_schema_is_the_committed_one
+    UPDATE_EXPECT=1 cargo test -p mainspring -p hello_service -p kafka_service committed_one
 
 # Writes all snapshots, schemas and option tables anew; read the diff.
 bless:

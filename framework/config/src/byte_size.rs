@@ -145,7 +145,8 @@ impl JsonSchema for ByteSize {
             "type": ["string", "integer"],
             "format": FORMAT,
             "pattern": "^[0-9]+(B|KiB|MiB|GiB|kB|MB|GB)?$",
-            "minimum": 0
+            "minimum": 0,
+            "examples": ["64KiB", "1MiB", 65536]
         })
     }
 }

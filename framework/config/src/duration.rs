@@ -157,7 +157,8 @@ impl JsonSchema for HumanDuration {
             "type": ["string", "integer"],
             "format": FORMAT,
             "pattern": "^[0-9]+(ms|s|m|h|d)?$",
-            "minimum": 0
+            "minimum": 0,
+            "examples": ["250ms", "10s", "5m"]
         })
     }
 }

@@ -64,7 +64,7 @@ pub use effective::effective_yaml;
 pub use nearest::nearest;
 pub use parse::parse;
 pub use problem::{Problem, Problems, ValueOrigin, Violation};
-pub use schema::schema_of;
+pub use schema::{accept_references, schema_of};
 pub use section::Section;
 pub use source::{FakeSurroundings, Source, Surroundings};
 pub use substitute::{VarsOptions, load, load_partly};

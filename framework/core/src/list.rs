@@ -76,7 +76,14 @@ impl ComponentList {
         self.registrations.iter().map(|(name, registration)| (name.as_str(), registration.config_schema()))
     }
 
-    /// The JSON Schema (2020-12) of the whole configuration of a binary with these components.
+    /// The JSON Schema (2020-12) of each component's section as it is written, by component name: a document of its own,
+    /// which accepts `$variables`, `key#env`, `key#file` and `key#fallback`.
+    pub fn section_schemas(&self) -> impl Iterator<Item = (&str, serde_json::Value)> {
+        self.config_schemas().map(|(name, schema)| (name, crate::plan::section_schema(name, schema)))
+    }
+
+    /// The JSON Schema (2020-12) of the whole configuration file of a binary with these components, as it is written:
+    /// it accepts `$variables`, `key#env`, `key#file` and `key#fallback`.
     #[must_use]
     pub fn service_schema(&self) -> serde_json::Value {
         crate::plan::service_schema(self)

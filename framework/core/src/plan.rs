@@ -304,22 +304,59 @@ fn prepare(
     prepared
 }
 
-/// The schema of a whole configuration file. What `components` may hold is spelled out for each component; the
-/// rest is what [`ManagerConfig`] says.
+/// The schema of a whole configuration file as it is written.
 pub(crate) fn service_schema(list: &ComponentList) -> serde_json::Value {
+    let mut schema = loaded_schema(list);
+    let sections = schema.pointer_mut("/properties/components_manager/properties/components/properties");
+    for (_, section) in sections.and_then(serde_json::Value::as_object_mut).into_iter().flatten() {
+        allow_nothing(section);
+    }
+    mainspring_config::accept_references(&mut schema);
+    // Read as it stands, before anything is substituted.
+    schema["properties"]["config_vars"] = serde_json::json!({"type": "string", "description": "Path of the file with the values of `$variables`."});
+    schema
+}
+
+/// The schema of one section as it is written, as a document of its own.
+pub(crate) fn section_schema(name: &str, mut schema: serde_json::Value) -> serde_json::Value {
+    complete_section(&mut schema);
+    allow_nothing(&mut schema);
+    schema["$schema"] = SCHEMA_DIALECT.into();
+    schema["title"] = format!("Section `{name}` of a Mainspring service").into();
+    mainspring_config::accept_references(&mut schema);
+    schema
+}
+
+const SCHEMA_DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// A section without required keys may be empty: `orders:` and no more.
+fn allow_nothing(section: &mut serde_json::Value) {
+    if section["type"] == "object" && section.get("required").is_none() {
+        section["type"] = serde_json::json!(["object", "null"]);
+    }
+}
+
+/// What the framework knows of every section: it may be switched off.
+fn complete_section(schema: &mut serde_json::Value) {
+    if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
+        properties.insert(
+            LOAD_ENABLED.to_owned(),
+            serde_json::json!({
+                "type": "boolean", "default": true,
+                "description": "`false`: the service runs as if this component did not exist."
+            }),
+        );
+    }
+}
+
+/// The schema of a whole configuration file with everything substituted. What `components` may hold is spelled out for
+/// each component; the rest is what [`ManagerConfig`] says.
+fn loaded_schema(list: &ComponentList) -> serde_json::Value {
     let mut definitions = serde_json::Map::new();
     let mut sections = serde_json::Map::new();
     for (name, mut schema) in list.config_schemas() {
         adopt(&mut schema, &mut definitions, name);
-        if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
-            properties.insert(
-                LOAD_ENABLED.to_owned(),
-                serde_json::json!({
-                    "type": "boolean", "default": true,
-                    "description": "`false`: the service runs as if this component did not exist."
-                }),
-            );
-        }
+        complete_section(&mut schema);
         sections.insert(name.to_owned(), schema);
     }
     let mut manager = mainspring_config::schema_of::<ManagerConfig>();
@@ -329,15 +366,12 @@ pub(crate) fn service_schema(list: &ComponentList) -> serde_json::Value {
         "type": "object", "additionalProperties": false, "properties": sections,
     });
     serde_json::json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": SCHEMA_DIALECT,
         "title": "Static configuration of a Mainspring service",
         "type": "object",
         "additionalProperties": false,
         "required": ["components_manager"],
-        "properties": {
-            "components_manager": manager,
-            "config_vars": {"type": "string", "description": "Path of the file with the values of `$variables`."},
-        },
+        "properties": {"components_manager": manager},
         "$defs": definitions,
     })
 }
@@ -345,10 +379,10 @@ pub(crate) fn service_schema(list: &ComponentList) -> serde_json::Value {
 /// The schema says what is in force: sections that may be missing are loaded as empty ones, and those that are switched
 /// off are not looked at.
 pub(crate) fn effective_config(list: &ComponentList, root: &Section) -> String {
-    let mut schema = service_schema(list);
+    let mut schema = loaded_schema(list);
     let sections = root.get("components_manager").and_then(|manager| manager.get("components"));
     let known = schema.pointer_mut("/properties/components_manager/properties/components/properties");
-    let known = known.and_then(serde_json::Value::as_object_mut).expect("`service_schema` declares them");
+    let known = known.and_then(serde_json::Value::as_object_mut).expect("`loaded_schema` declares them");
     for (name, registration) in &list.registrations {
         let Some(declared) = known.get_mut(name) else { continue };
         let section = sections.as_ref().and_then(|sections| sections.get(name));

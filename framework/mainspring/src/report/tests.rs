@@ -294,7 +294,7 @@ fn machines_get_the_same_problems_as_json() {
 fn machines_learn_that_nothing_is_wrong() {
     let world = world();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    Report::new(Format::Json, &world).accept(&mut stdout, &mut stderr);
+    Report::new(Format::Json, &world).accept("the configuration is right", &mut stdout, &mut stderr);
     assert_eq!(stderr, b"");
     assert_eq!(String::from_utf8(stdout).unwrap(), "[]\n");
 }

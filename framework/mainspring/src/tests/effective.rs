@@ -131,7 +131,10 @@ fn every_key_that_may_be_left_out_says_what_is_then_in_force() {
         .append_default::<mainspring_kafka::KafkaConsumerComponent>()
         .append_default::<mainspring_kafka::KafkaEmbeddedComponent>();
     let mut silent = Vec::new();
-    visit(&list.service_schema(), "", &mut silent);
+    visit(&schema_of::<mainspring_core::ManagerConfig>(), "components_manager", &mut silent);
+    for (name, schema) in list.config_schemas() {
+        visit(&schema, name, &mut silent);
+    }
     assert_eq!(silent, Vec::<String>::new());
 }
 
@@ -143,13 +146,7 @@ fn visit(schema: &Value, path: &str, silent: &mut Vec<String>) {
                 || option["anyOf"]
                     .as_array()
                     .is_some_and(|any| any.iter().any(|branch| branch["type"] == "null"));
-        // Sections, which are completed below.
-        let is_section = path.ends_with("/components") || path.is_empty();
-        if !required.contains(&key.as_str().into())
-            && option.get("default").is_none()
-            && !may_be_null
-            && !is_section
-        {
+        if !required.contains(&key.as_str().into()) && option.get("default").is_none() && !may_be_null {
             silent.push(format!("{path}/{key}"));
         }
         visit(option, &format!("{path}/{key}"), silent);

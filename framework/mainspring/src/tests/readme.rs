@@ -55,20 +55,25 @@ fn the_errors_are_what_a_wrong_configuration_is_told() {
 }
 
 /// The first fenced block of a language in the chapter about a service of one's own.
-fn block(language: &str) -> &'static str {
+pub(super) fn block(language: &str) -> &'static str {
     let (_, chapter) = README.split_once("\n## A service\n").expect("README has that chapter");
     let (_, after) = chapter.split_once(&format!("```{language}\n")).expect("it has such a block");
     after.split_once("```").expect("the block ends").0
 }
 
-fn problems(text: &str) -> String {
-    let surroundings = FakeSurroundings::default();
-    let list = ComponentList::common_server()
+/// The components of the service that the chapter shows.
+pub(super) fn components() -> ComponentList {
+    ComponentList::common_server()
         .append_default::<KafkaEmbeddedComponent>()
         .append::<KafkaProducerComponent>("kafka-producer")
         .append::<KafkaConsumerComponent>("kafka-consumer")
         .append_default::<JsonHandlerComponent<TakeOrder>>()
-        .append_default::<Orders>();
+        .append_default::<Orders>()
+}
+
+fn problems(text: &str) -> String {
+    let surroundings = FakeSurroundings::default();
+    let list = components();
     let source = Source::new("static_config.yaml", text);
     let checked = mainspring_config::load(&source, &VarsOptions::default(), &surroundings)
         .and_then(|root| Service::new(&list, &root, ServiceOptions::default()));
