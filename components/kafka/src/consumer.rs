@@ -33,6 +33,7 @@ mod events;
 mod metrics;
 mod run;
 mod status;
+mod tuning;
 
 #[cfg(test)]
 mod tests;
@@ -43,3 +44,4 @@ pub use crate::consumer::config::{AutoOffsetReset, ConsumerConfig, KeyLogFormat}
 pub use crate::consumer::error::{CommitError, ConsumerError};
 pub use crate::consumer::message::Message;
 pub use crate::consumer::scope::ConsumerScope;
+pub use crate::consumer::tuning::{ConsumerTuning, KAFKA_CONSUMER};

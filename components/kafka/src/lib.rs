@@ -14,7 +14,7 @@ mod producer;
 pub use crate::client::{CommonConfig, SaslMechanism, SecurityProtocol};
 pub use crate::consumer::{
     AutoOffsetReset, Batch, CommitError, CommitFuture, ConsumerConfig, ConsumerError, ConsumerScope,
-    KafkaConsumerComponent, KeyLogFormat, Message,
+    ConsumerTuning, KAFKA_CONSUMER, KafkaConsumerComponent, KeyLogFormat, Message,
 };
 pub use crate::embedded::{EmbeddedConfig, KafkaEmbeddedComponent};
 pub use crate::producer::{

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mainspring_config::Violation;
+use mainspring_core::dynamic::{AnyVariable, Subscription};
 use mainspring_core::{Component, ComponentContext, Dependencies, Health, LoadError, ServiceOutline};
 use mainspring_kafka_ffi::Consumer;
 use mainspring_metrics::{Collector, Registration};
@@ -13,6 +14,7 @@ use crate::consumer::error::ConsumerError;
 use crate::consumer::metrics::Metrics;
 use crate::consumer::scope::{ConsumerScope, Control};
 use crate::consumer::status::Status;
+use crate::consumer::tuning::{self, KAFKA_CONSUMER, Tuning};
 
 /// Consumes topics as a member of a group and hands messages in batches to a callback.
 ///
@@ -58,6 +60,7 @@ use crate::consumer::status::Status;
 pub struct KafkaConsumerComponent {
     control: Arc<Control>,
     _metrics: Registration,
+    _tuning: Subscription,
 }
 
 impl KafkaConsumerComponent {
@@ -73,6 +76,10 @@ impl KafkaConsumerComponent {
 impl Component for KafkaConsumerComponent {
     const DEFAULT_NAME: &'static str = "kafka-consumer";
     type Config = ConsumerConfig;
+
+    fn dynamic_variables() -> Vec<&'static dyn AnyVariable> {
+        vec![&KAFKA_CONSUMER]
+    }
 
     fn validate(config: &ConsumerConfig, service: &ServiceOutline) -> Vec<Violation> {
         config.violations(service)
@@ -94,18 +101,22 @@ impl Component for KafkaConsumerComponent {
         let settings = config.into_settings(cx.name(), &connection, &*cx.surroundings())?;
         // librdkafka checks the properties against each other only when a client is made of them.
         drop(Consumer::new(settings.client.clone())?);
+        // A consumer that is to be paused must not begin before it knows.
+        let dynamic_config = cx.loaded_dynamic_config().await?;
+        let configured = Tuning::configured(&settings);
+        let (subscription, tuning) = tuning::follow(&dynamic_config, cx.name(), configured);
         let metrics = Metrics::new(cx.metrics(), &settings);
         let status = Arc::new(Status::new(client, metrics));
         let collector: Arc<dyn Collector> = Arc::<Status>::clone(&status);
         let registration = cx.metrics().register(collector);
-        let control = Control::new(cx.clone(), settings, status, processor, callback_processor);
+        let control = Control::new(cx.clone(), settings, tuning, status, (processor, callback_processor));
         let control = Arc::new(control);
         if let Some(changes) = changes {
             // It ends with the component, so its handle is not kept.
             let follow = follow(changes, Arc::clone(&control));
             drop(cx.spawn_on(&control.processor, "kafka-consumer-credentials", follow));
         }
-        Ok(Self { control, _metrics: registration })
+        Ok(Self { control, _metrics: registration, _tuning: subscription })
     }
 
     const CHECKS_CONNECTION: bool = true;

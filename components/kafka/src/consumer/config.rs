@@ -15,7 +15,7 @@ use crate::client::{CommonConfig, Connection, Role, TypedOption};
 const BATCH_SIZE_MAX: usize = 1_000_000;
 const POLL_TIMEOUT_MAX: HumanDuration = HumanDuration::from_secs(60 * 60);
 const CALLBACK_DURATION_MAX: HumanDuration = HumanDuration::from_millis(86_400_000);
-const RESTART_DELAY_MAX: HumanDuration = HumanDuration::from_secs(24 * 60 * 60);
+pub(crate) const RESTART_DELAY_MAX: HumanDuration = HumanDuration::from_secs(24 * 60 * 60);
 
 /// What librdkafka allows a member of a classic group to be silent for, unless told otherwise.
 const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45);

@@ -14,6 +14,7 @@ use crate::consumer::ledger::BatchEnd;
 use crate::consumer::message::Message;
 use crate::consumer::run::ClientFailure;
 use crate::consumer::status::Status;
+use crate::consumer::tuning::Tuning;
 
 /// Why a batch failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,13 +163,14 @@ pub(crate) fn batch_succeeded(status: &Status, ends: &[BatchEnd], took: Duration
     }
 }
 
+/// A batch failed and is read again after `delay`; `None` when the client ends.
 pub(crate) fn batch_failed(
     status: &Status,
     settings: &Settings,
     ends: &[BatchEnd],
     failure: &Failure,
     took: Duration,
-    is_ending: bool,
+    delay: Option<Duration>,
 ) {
     status.metrics.callback(common_topic(ends), failure.name(), took);
     for end in ends {
@@ -178,7 +180,7 @@ pub(crate) fn batch_failed(
     let messages = ends.iter().map(|end| end.messages).sum::<usize>();
     let (group, batch) = (&settings.group, last_offsets(ends));
     let (reason, error) = (failure.name(), failure.text());
-    if is_ending {
+    let Some(delay) = delay else {
         tracing::error!(
             component,
             group,
@@ -189,9 +191,9 @@ pub(crate) fn batch_failed(
             "Batch failed while the client ends; whoever reads its partitions next is given what was not committed"
         );
         return;
-    }
+    };
     status.metrics.restarts("callback_error").inc();
-    let delay_ms = settings.restart_delay.as_millis();
+    let delay_ms = delay.as_millis();
     tracing::error!(
         component,
         group,
@@ -290,6 +292,18 @@ pub(crate) fn committed(status: &Status, settings: &Settings, answer: &Answer) {
             }
         }
     }
+}
+
+/// Something about the consumer was changed while it runs.
+pub(crate) fn tuned(status: &Status, tuning: &Tuning) {
+    tracing::info!(
+        component = status.component(),
+        paused = tuning.paused,
+        batch_max = tuning.batch_max,
+        pace_us = tuning.pace.as_micros(),
+        restart_delay_ms = tuning.restart_delay.as_millis(),
+        "Consumer tuned"
+    );
 }
 
 /// A commit came for a partition that is not ours any more, or for a batch that failed.

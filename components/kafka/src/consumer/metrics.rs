@@ -57,6 +57,10 @@ static READ_ERRORS: Family =
     Family::counter("kafka_consumer_read_errors", "Times that a partition could not be read, by reason.");
 static ASSIGNED: Family =
     Family::gauge("kafka_consumer_assigned_partitions", "Partitions assigned to this member.");
+static PAUSED: Family = Family::gauge(
+    "kafka_consumer_paused_partitions",
+    "Partitions assigned to this member that it may not read.",
+);
 static LAG: Family = Family::gauge(
     "kafka_consumer_lag_messages",
     "Messages from the consumer's position to the partition's end.",
@@ -262,7 +266,7 @@ impl Metrics {
         &self,
         snapshot: &mut Snapshot,
         states: &[(&str, bool)],
-        assigned: &[(String, usize)],
+        (assigned, paused): (&[(String, usize)], bool),
         progress: &[Progress],
         statistics: &Statistics,
     ) {
@@ -279,6 +283,8 @@ impl Metrics {
         assigned_of.extend(assigned.iter().map(|(topic, count)| (topic.as_str(), *count)));
         for (topic, count) in assigned_of {
             snapshot.gauge(&ASSIGNED, &[component, group, ("topic", topic)], as_f64(count));
+            let paused = if paused { count } else { 0 };
+            snapshot.gauge(&PAUSED, &[component, group, ("topic", topic)], as_f64(paused));
         }
         let now_ms = i64::try_from(unix_millis()).unwrap_or(i64::MAX);
         let mut fetched: Option<(i64, i64)> = None;

@@ -17,6 +17,7 @@ use crate::consumer::events;
 use crate::consumer::ledger::Admitted;
 use crate::consumer::session::{CANCELLED_CALLBACK_MAX, Session};
 use crate::consumer::status::{State, Status};
+use crate::consumer::tuning::Tuning;
 
 /// What a callback's error becomes.
 pub(crate) type CallbackError = Box<dyn std::error::Error + Send + Sync>;
@@ -34,6 +35,7 @@ pub(crate) type Unfinished = Arc<Mutex<Option<CallbackTask>>>;
 pub(crate) struct Run {
     pub(crate) cx: ComponentContext,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) tuning: watch::Receiver<Tuning>,
     pub(crate) status: Arc<Status>,
     pub(crate) callback: Callback,
     pub(crate) callback_processor: TaskProcessor,
@@ -64,7 +66,7 @@ impl Run {
             if let Err(failure) = self.client().await
                 && !self.stop.is_cancelled()
             {
-                events::starts_anew(&self.status, failure, self.settings.restart_delay);
+                events::starts_anew(&self.status, failure, self.tuning().restart_delay);
                 self.back_off().await;
                 self.until_callback_ends().await;
             }
@@ -103,7 +105,7 @@ impl Run {
 
     async fn back_off(&mut self) {
         self.status.enter(State::Backoff);
-        let delay = self.settings.restart_delay;
+        let delay = self.tuning().restart_delay;
         self.without_client(tokio::time::sleep(delay)).await;
     }
 
@@ -138,6 +140,11 @@ impl Run {
             _ = event => true,
             () = refuse => false,
         }
+    }
+
+    /// What counts now.
+    pub(crate) fn tuning(&self) -> Tuning {
+        *self.tuning.borrow()
     }
 
     /// What of a request may be committed now.

@@ -15,6 +15,7 @@ use crate::consumer::config::Settings;
 use crate::consumer::error::{CommitError, ConsumerError};
 use crate::consumer::run::{Callback, CallbackError, Run, Unfinished};
 use crate::consumer::status::{State, Status};
+use crate::consumer::tuning::Tuning;
 
 /// The right to consume. One exists per component at a time; dropping it stops the consumer.
 ///
@@ -29,6 +30,7 @@ pub struct ConsumerScope {
 pub(crate) struct Control {
     pub(crate) cx: ComponentContext,
     pub(crate) settings: Arc<Settings>,
+    tuning: watch::Receiver<Tuning>,
     pub(crate) status: Arc<Status>,
     pub(crate) processor: TaskProcessor,
     pub(crate) callback_processor: TaskProcessor,
@@ -114,13 +116,14 @@ impl Control {
     pub(crate) fn new(
         cx: ComponentContext,
         settings: Settings,
+        tuning: watch::Receiver<Tuning>,
         status: Arc<Status>,
-        processor: TaskProcessor,
-        callback_processor: TaskProcessor,
+        (processor, callback_processor): (TaskProcessor, TaskProcessor),
     ) -> Control {
         Control {
             cx,
             settings: Arc::new(settings),
+            tuning,
             status,
             processor,
             callback_processor,
@@ -158,9 +161,12 @@ impl Control {
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
         };
+        let mut tuning = self.tuning.clone();
+        tuning.mark_unchanged();
         let run = Run {
             cx: self.cx.clone(),
             settings: Arc::clone(&self.settings),
+            tuning,
             status: Arc::clone(&self.status),
             callback,
             callback_processor: self.callback_processor.clone(),

@@ -10,6 +10,7 @@
 //! | assigned | reading begins |
 //! | revoked | nothing is taken any more; once the batch and its commits are done, or too late, the partitions are handed back |
 //! | lost | handed back at once, nothing is committed |
+//! | tuned | reading pauses or goes on; the next batch has another size, or comes later |
 //! | error, log, statistics | reported; a fatal error ends the client |
 //! | new credentials | given to the client, which uses them for its next connection |
 //! | stop | see [`Session::close`] |
@@ -39,6 +40,7 @@ use crate::consumer::events;
 use crate::consumer::ledger::{BatchEnd, Commit, Key};
 use crate::consumer::run::{CallbackTask, ClientFailure, Run};
 use crate::consumer::status::State;
+use crate::consumer::tuning::Tuning;
 
 /// How many times per `max.poll.interval.ms` the client is polled when nothing else happens: librdkafka puts a member out
 /// that was not polled for that long, and with events instead of blocking calls idling counts as not polling.
@@ -55,6 +57,8 @@ pub(crate) struct Session<'run> {
     collecting_since: Instant,
     /// When it is handed out even if it is not full.
     collect_until: Instant,
+    /// No message is taken before: those handed out last use up what the limit of messages per second allows.
+    paced_until: Instant,
     commits: Commits,
     revoking: Option<Revoking>,
     rebalancing_since: Option<Instant>,
@@ -103,6 +107,7 @@ enum Event {
     Callback(Result<Result<(), String>, TaskError>),
     Request(CommitRequest),
     Credentials(Credentials),
+    Tuned,
     Timer,
     Stop,
 }
@@ -111,6 +116,7 @@ impl<'run> Session<'run> {
     pub(crate) fn new(run: &'run mut Run, consumer: Consumer) -> Session<'run> {
         let now = Instant::now();
         run.status.enter(State::Joining);
+        run.status.paused(run.tuning().paused);
         Session {
             consumer,
             phase: Phase::Collecting,
@@ -118,6 +124,7 @@ impl<'run> Session<'run> {
             errors: Vec::new(),
             collecting_since: now,
             collect_until: now,
+            paced_until: now,
             commits: Commits::default(),
             revoking: None,
             rebalancing_since: Some(now),
@@ -148,6 +155,7 @@ impl<'run> Session<'run> {
             Event::Callback(result) => self.on_callback_ended(result),
             Event::Request(request) => self.on_request(request),
             Event::Credentials(credentials) => self.on_credentials(&credentials),
+            Event::Tuned => self.on_tuned(),
             Event::Timer => self.on_timer(),
             Event::Stop => self.stopping = true,
         }
@@ -157,7 +165,7 @@ impl<'run> Session<'run> {
     async fn next_event(&mut self) -> Event {
         let timer = self.next_timer();
         let added_from = self.messages.len();
-        let room = self.run.settings.max_batch_size.saturating_sub(added_from);
+        let room = self.run.tuning().batch_max.saturating_sub(added_from);
         let takes_messages = self.takes_messages();
         let Session { run, consumer, phase, messages, errors, stopping, .. } = self;
         let consumer = &*consumer;
@@ -168,6 +176,7 @@ impl<'run> Session<'run> {
             request = next_request(&mut run.requests) => Event::Request(request),
             credentials = new_credentials(&mut run.credentials) => Event::Credentials(credentials),
             result = callback_end(phase) => Event::Callback(result),
+            () = changed(&mut run.tuning) => Event::Tuned,
             _ = poll_fn(|cx| consumer.poll_batch(cx, room, messages, errors)), if takes_messages => {
                 Event::Messages(added_from)
             }
@@ -177,13 +186,18 @@ impl<'run> Session<'run> {
 
     fn takes_messages(&self) -> bool {
         let is_ending = self.stopping || self.failure.is_some();
-        matches!(self.phase, Phase::Collecting) && self.revoking.is_none() && !is_ending
+        matches!(self.phase, Phase::Collecting)
+            && self.revoking.is_none()
+            && !is_ending
+            && !self.run.tuning().paused
+            && self.paced_until <= Instant::now()
     }
 
     /// The one timer: whatever is due first.
     fn next_timer(&self) -> Instant {
         let limit = self.run.settings.max_callback_duration;
         let phase = match &self.phase {
+            Phase::Collecting if Instant::now() < self.paced_until => Some(self.paced_until),
             Phase::Collecting => {
                 (self.takes_messages() && !self.messages.is_empty()).then_some(self.collect_until)
             }
@@ -204,7 +218,7 @@ impl<'run> Session<'run> {
         self.hand_back_revoked();
         self.send_commits();
         if self.takes_messages() && !self.messages.is_empty() {
-            let is_full = self.run.settings.max_batch_size <= self.messages.len();
+            let is_full = self.run.tuning().batch_max <= self.messages.len();
             if is_full || self.collect_until <= Instant::now() {
                 self.begin_batch();
             }
@@ -236,6 +250,18 @@ impl<'run> Session<'run> {
             }
             Phase::Backoff { until, .. } if *until <= now => self.roll_back(),
             Phase::Collecting | Phase::Processing(_) | Phase::Backoff { .. } => {}
+        }
+    }
+
+    fn on_tuned(&mut self) {
+        let tuning = self.run.tuning();
+        events::tuned(&self.run.status, &tuning);
+        self.run.status.paused(tuning.paused);
+        if tuning.pace.is_zero() {
+            self.paced_until = Instant::now();
+        }
+        if matches!(self.run.status.state(), State::Running | State::Paused) {
+            self.enter_state();
         }
     }
 
@@ -316,6 +342,13 @@ async fn new_credentials(credentials: &mut watch::Receiver<Option<Credentials>>)
         if let Some(credentials) = &*credentials.borrow_and_update() {
             return credentials.clone();
         }
+    }
+}
+
+/// The next change of what counts; never once nobody can change it.
+async fn changed(tuning: &mut watch::Receiver<Tuning>) {
+    if tuning.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

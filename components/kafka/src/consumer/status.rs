@@ -1,7 +1,7 @@
 //! What is known of a consumer from outside its task: by probes, metrics and whoever starts it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mainspring_core::Health;
@@ -27,6 +27,8 @@ pub(crate) enum State {
     Joining,
     /// Reading.
     Running,
+    /// Told to read nothing.
+    Paused,
     /// Waiting after a failure.
     Backoff,
     /// Its task ended by a bug.
@@ -34,11 +36,12 @@ pub(crate) enum State {
 }
 
 impl State {
-    const ALL: [(State, &str); 6] = [
+    const ALL: [(State, &str); 7] = [
         (State::Stopped, "stopped"),
         (State::Starting, "starting"),
         (State::Joining, "joining"),
         (State::Running, "running"),
+        (State::Paused, "paused"),
         (State::Backoff, "backoff"),
         (State::Failed, "failed"),
     ];
@@ -50,6 +53,7 @@ pub(crate) struct Status {
     pub(crate) client: ClientState,
     pub(crate) metrics: Metrics,
     state: AtomicU8,
+    paused: AtomicBool,
     /// How the running callback keeps to its limit: one of the constants below.
     callback: AtomicU8,
     /// Partitions that librdkafka has given up reading.
@@ -63,6 +67,7 @@ impl Status {
             client,
             metrics,
             state: AtomicU8::new(State::Stopped as u8),
+            paused: AtomicBool::new(false),
             callback: AtomicU8::new(IN_TIME),
             unreadable: Mutex::default(),
             ledger: Mutex::default(),
@@ -75,6 +80,17 @@ impl Status {
 
     pub(crate) fn enter(&self, state: State) {
         self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// What was entered last.
+    pub(crate) fn state(&self) -> State {
+        let state = State::ALL.into_iter().find(|(state, _)| self.is(*state));
+        state.expect("only states are stored").0
+    }
+
+    /// Whether nothing may be taken from any partition.
+    pub(crate) fn paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
     }
 
     /// No callback is past its limit.
@@ -151,7 +167,13 @@ impl Collector for Status {
         };
         let states = State::ALL.map(|(state, name)| (name, self.is(state)));
         self.client.collect(snapshot);
-        self.metrics.collect(snapshot, &states, &assigned, &progress, &self.client.statistics());
+        self.metrics.collect(
+            snapshot,
+            &states,
+            (&assigned, self.paused.load(Ordering::Relaxed)),
+            &progress,
+            &self.client.statistics(),
+        );
     }
 
     fn collect_userver(&self, view: &mut UserverView) {

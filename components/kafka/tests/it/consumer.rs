@@ -16,6 +16,7 @@ mod failures;
 mod groups;
 mod idle;
 mod stopping;
+mod tuning;
 
 #[test]
 fn it_keeps_the_promises_of_every_component() {

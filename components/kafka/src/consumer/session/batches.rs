@@ -54,6 +54,8 @@ impl Session<'_> {
     pub(super) fn begin_batch(&mut self) {
         self.run.status.metrics.collected(self.collecting_since.elapsed());
         let messages = std::mem::take(&mut self.messages);
+        let pace = self.run.tuning().pace;
+        self.paced_until = Instant::now() + pace * u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let ends: Arc<[BatchEnd]> = self.ends_of(&messages).into();
         let messages: Vec<_> = messages.into_iter().map(Message::new).collect();
         events::batch_begins(&self.run.status, &self.run.settings, &messages);
@@ -117,11 +119,12 @@ impl Session<'_> {
             Err(_) => Failure::Cancelled,
         };
         let is_ending = self.stopping || self.failure.is_some();
-        events::batch_failed(&self.run.status, &self.run.settings, &ends, &failure, took, is_ending);
+        let delay = (!is_ending).then_some(self.run.tuning().restart_delay);
+        events::batch_failed(&self.run.status, &self.run.settings, &ends, &failure, took, delay);
         let failed = self.run.status.ledger().failed(&ends);
-        if !is_ending {
+        if let Some(delay) = delay {
             self.run.status.enter(State::Backoff);
-            self.phase = Phase::Backoff { until: Instant::now() + self.run.settings.restart_delay, failed };
+            self.phase = Phase::Backoff { until: Instant::now() + delay, failed };
         }
     }
 

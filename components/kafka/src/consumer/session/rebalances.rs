@@ -47,7 +47,11 @@ impl Session<'_> {
             return;
         }
         let has_partitions = self.run.status.ledger().counts().next().is_some();
-        self.run.status.enter(if has_partitions { State::Running } else { State::Joining });
+        self.run.status.enter(match (has_partitions, self.run.tuning().paused) {
+            (false, _) => State::Joining,
+            (true, true) => State::Paused,
+            (true, false) => State::Running,
+        });
     }
 
     pub(super) fn on_revoked(&mut self, partitions: Vec<TopicPartition>, lost: bool) {
