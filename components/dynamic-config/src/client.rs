@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use mainspring_config::Violation;
-use mainspring_core::{Component, ComponentContext, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, Dependencies, LoadError, ServiceOutline};
 
 use crate::protocol::{Question, Reply};
 use crate::{ClientConfig, FetchError, exchange};
@@ -76,6 +76,10 @@ impl Component for DynamicConfigClient {
 
     fn validate(config: &ClientConfig, _: &ServiceOutline) -> Vec<Violation> {
         config.violations()
+    }
+
+    fn dependencies(_: &ClientConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
     }
 
     async fn load(config: ClientConfig, _: &ComponentContext) -> Result<Self, LoadError> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use mainspring_config::{Section, Source, Surroundings, Violation};
 use mainspring_core::dynamic::{self, DynamicConfig};
-use mainspring_core::{Component, ComponentContext, ConfigMode, LoadError, ReloadRequests, ServiceOutline};
+use mainspring_core::{
+    Component, ComponentContext, ConfigMode, Dependencies, LoadError, ReloadRequests, ServiceOutline,
+};
 use mainspring_engine::TaskProcessor;
 use tokio::sync::Mutex;
 
@@ -55,6 +57,10 @@ impl Component for DynamicConfigComponent {
 
     fn validate(config: &StoreConfig, service: &ServiceOutline) -> Vec<Violation> {
         config.violations(service)
+    }
+
+    fn dependencies(_: &StoreConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::none()
     }
 
     async fn load(config: StoreConfig, cx: &ComponentContext) -> Result<Self, LoadError> {

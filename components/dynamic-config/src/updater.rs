@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainspring_config::Violation;
-use mainspring_core::{Component, ComponentContext, LoadError, ServiceOutline};
+use mainspring_core::{Component, ComponentContext, Dependencies, LoadError, ServiceOutline};
 use tokio::time::Instant;
 
 use crate::{DynamicConfigClient, DynamicConfigComponent, UpdaterConfig};
@@ -24,6 +24,10 @@ impl Component for DynamicConfigClientUpdater {
 
     fn validate(config: &UpdaterConfig, service: &ServiceOutline) -> Vec<Violation> {
         config.violations(service)
+    }
+
+    fn dependencies(config: &UpdaterConfig, _: &ServiceOutline) -> Dependencies {
+        Dependencies::of([&config.updates_sink, &config.client])
     }
 
     async fn load(config: UpdaterConfig, cx: &ComponentContext) -> Result<Self, LoadError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mainspring_config::Violation;
-use mainspring_core::dynamic::{AnyVariable, Subscription};
+use mainspring_core::dynamic::{self, AnyVariable, Subscription};
 use mainspring_core::{Component, ComponentContext, Dependencies, Health, LoadError, ServiceOutline};
 use mainspring_kafka_ffi::Consumer;
 use mainspring_metrics::{Collector, Registration};
@@ -86,7 +86,12 @@ impl Component for KafkaConsumerComponent {
     }
 
     fn dependencies(_: &ConsumerConfig, service: &ServiceOutline) -> Dependencies {
-        Connection::dependencies(service)
+        let connection = Connection::dependencies(service);
+        if service.has_component(dynamic::COMPONENT) {
+            connection.and(dynamic::COMPONENT)
+        } else {
+            connection
+        }
     }
 
     fn built_with() -> Option<String> {

@@ -21,7 +21,9 @@ fn check(
     let env: Vec<_> = secdist.iter().map(|secdist| ("SECDIST_CONFIG", *secdist)).collect();
     let ended = ServiceProcess::run_in(BINARY, &["--check-config=connect", "-c", file.path()], &env);
     let Ended { log, stdout, took, .. } = &ended;
-    let mut said = format!("{}\n{stdout}", log.join("\n")).trim().replace(file.path(), "CONFIG");
+    // The lines of the file that are shown below a problem are no concern here.
+    let lines: Vec<_> = log.iter().filter(|line| !line.starts_with(' ')).map(String::as_str).collect();
+    let mut said = format!("{}\n{stdout}", lines.join("\n")).trim().replace(file.path(), "CONFIG");
     for (old, new) in replaced {
         said = said.replace(old, new);
     }
