@@ -56,7 +56,8 @@ const BROKERS_MAX: usize = 256;
 /// The troubles with single brokers, by the names that librdkafka gives them.
 #[derive(Debug, Default)]
 struct Troubles {
-    failing: BTreeSet<String>,
+    /// Each with the codes that were told: a wrong password after a refused connection is news.
+    failing: BTreeMap<String, BTreeSet<KafkaCode>>,
     errors: BTreeMap<String, u64>,
 }
 
@@ -116,7 +117,7 @@ impl ClientState {
         } else if is_connection_error(error.code) {
             self.connection_errors.fetch_add(1, Ordering::Relaxed);
             let broker = broker_of(&error.text);
-            if self.troubles().begin(broker) {
+            if self.troubles().begin(broker, error.code) {
                 events::connection_lost(&self.component, broker, error);
             }
         } else {
@@ -253,12 +254,12 @@ impl ClientState {
 }
 
 impl Troubles {
-    /// Counts an error of a broker; `true` when it begins a trouble.
-    fn begin(&mut self, broker: &str) -> bool {
+    /// Counts an error of a broker; `true` when it begins a trouble, or is another one.
+    fn begin(&mut self, broker: &str, code: KafkaCode) -> bool {
         let is_known = self.errors.contains_key(broker);
         let broker = if is_known || self.errors.len() < BROKERS_MAX { broker } else { LABEL_OTHER };
         *self.errors.entry(broker.to_owned()).or_default() += 1;
-        self.failing.insert(broker.to_owned())
+        self.failing.entry(broker.to_owned()).or_default().insert(code)
     }
 
     /// The brokers that are up again, or that are no brokers any more.
@@ -267,7 +268,7 @@ impl Troubles {
         let is_broker = |name: &str| !name.is_empty() && name != LABEL_OTHER;
         let is_over =
             |name: &String| is_broker(name) && statistics.brokers.get(name).is_none_or(Broker::is_up);
-        self.failing.extract_if(.., is_over).collect()
+        self.failing.extract_if(.., |name, _| is_over(name)).map(|(name, _)| name).collect()
     }
 }
 

@@ -32,10 +32,12 @@ fn a_broker_in_trouble_is_told_once_until_it_is_up_again() {
         text: format!("{broker}: Connect to ipv4#10.0.0.1:9092 failed: Connection refused"),
         ..error(KafkaCode::TRANSPORT, false)
     };
-    let begins = |broker: &str| state.troubles().begin(super::broker_of(&refused(broker).text));
+    let begins =
+        |broker: &str| state.troubles().begin(super::broker_of(&refused(broker).text), KafkaCode::TRANSPORT);
     assert!(begins("a:9092/1"));
     assert!(begins("b:9092/2"));
     assert!(!begins("a:9092/1"), "it is known to be down");
+    assert!(state.troubles().begin("a:9092/1", super::AUTHENTICATION), "but not that it knows us no more");
     // An answer of one broker says nothing of another.
     state.on_answer();
     assert!(!begins("a:9092/1"));
@@ -46,7 +48,7 @@ fn a_broker_in_trouble_is_told_once_until_it_is_up_again() {
     state.collect(&mut snapshot);
     let labels = [("component", "kafka-producer"), ("broker", "a:9092/1")];
     let count = snapshot.get(&super::CONNECTION_ERRORS, &labels);
-    assert_eq!(format!("{count:?}"), "Some(Counter(4))");
+    assert_eq!(format!("{count:?}"), "Some(Counter(5))");
 }
 
 #[test]
