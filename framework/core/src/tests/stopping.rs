@@ -122,8 +122,12 @@ fn check_dropped_where_it_may_block(script: Script, settings: &str) -> StopRepor
     let script = script.drops("a", move || {
         let (done, is_done) = std::sync::mpsc::channel();
         let processor: &mainspring_engine::TaskProcessor = processor.get().unwrap();
-        drop(processor.spawn("needed by the drop", async move { done.send(()).is_ok() }));
+        let needed = processor.spawn("needed by the drop", async move { done.send(()).is_ok() });
         is_done.recv_timeout(Duration::from_secs(30)).unwrap();
+        // The engine would name it while it is still ending.
+        while !needed.is_finished() {
+            std::thread::yield_now();
+        }
         journal.note("dropped a");
     });
     let journal = script.journal.clone();
