@@ -1,5 +1,5 @@
-//! Any texts of the main file, the variables, those that override them, the environment and a file: no panic, and no secret
-//! in what is said about them. The texts are parts of one input, separated by lines that hold `%%`.
+//! Any texts of the main file, the variables, those that override them, the environment and a file can be loaded, or have
+//! problems that can be shown. The texts are parts of one input, separated by lines that hold `%%`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
