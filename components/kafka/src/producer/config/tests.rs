@@ -15,8 +15,12 @@ fn read(keys: &str) -> ProducerConfig {
 }
 
 fn problems(keys: &str) -> String {
+    problems_of(&read(keys))
+}
+
+fn problems_of(config: &ProducerConfig) -> String {
     let outline = ServiceOutline::new(["producer-task-processor"], ["kafka-producer"]);
-    let lines = read(keys).violations(&outline);
+    let lines = config.violations(&outline);
     lines.iter().map(|violation| format!("{}: {}\n", violation.path, violation.message)).collect()
 }
 
@@ -192,37 +196,29 @@ fn custom_options_win_over_common_ones() {
 #[cfg(not(feature = "tls"))]
 #[test]
 fn encrypted_protocols_name_the_build_they_need() {
-    let outline = ServiceOutline::new(["producer-task-processor"], ["kafka-producer"]);
     let mut config = read("");
     config.common.security_protocol = crate::SecurityProtocol::SaslSsl;
-    let lines = config.violations(&outline);
-    let lines: String =
-        lines.iter().map(|violation| format!("{}: {}\n", violation.path, violation.message)).collect();
     let expected = expect![[r#"
         sasl_mechanisms: required with security_protocol `SASL_SSL`
         ssl_ca_location: required with security_protocol `SASL_SSL`
         security_protocol: `SASL_SSL` needs a build with the feature `tls` of `mainspring-kafka`
     "#]];
-    expected.assert_eq(&lines);
+    expected.assert_eq(&problems_of(&config));
 }
 
 #[cfg(feature = "tls")]
 #[test]
 fn encrypted_protocols_need_no_more_than_their_keys() {
-    let outline = ServiceOutline::new(["producer-task-processor"], ["kafka-producer"]);
     let mut config = read("");
     config.common.security_protocol = crate::SecurityProtocol::SaslSsl;
-    let lines = config.violations(&outline);
-    let lines: String =
-        lines.iter().map(|violation| format!("{}: {}\n", violation.path, violation.message)).collect();
     let expected = expect![[r#"
         sasl_mechanisms: required with security_protocol `SASL_SSL`
         ssl_ca_location: required with security_protocol `SASL_SSL`
     "#]];
-    expected.assert_eq(&lines);
+    expected.assert_eq(&problems_of(&config));
     config.common.sasl_mechanisms = Some(crate::SaslMechanism::ScramSha512);
     config.common.ssl_ca_location = Some("probe".to_owned());
-    assert_eq!(config.violations(&outline).len(), 0);
+    assert_eq!(problems_of(&config), "");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use mainspring_kafka::{Batch, CommitError};
 use mainspring_kafka_ffi::KafkaCode;
 use tokio::sync::{Mutex, Notify, mpsc};
 
-use crate::consumer::support::{Journal, Kafka, until, within};
+use crate::consumer::support::{Journal, Kafka, hand_out, until, within};
 
 /// Kafka's number for the request.
 const OFFSET_COMMIT: i16 = 8;
@@ -148,14 +148,8 @@ async fn a_commit_after_the_stop_is_refused() {
     let service = kafka.service("").await;
     let scope = service.scope();
     assert_eq!(scope.async_commit().await, Err(CommitError::Stopped));
-    let (tx, mut rx) = mpsc::channel(1);
-    scope
-        .start(move |batch: Batch| {
-            let tx = tx.clone();
-            async move { tx.send(batch).await }
-        })
-        .unwrap();
-    let batch = within("batch", rx.recv()).await.unwrap();
+    let mut batches = hand_out(&scope);
+    let batch = within("batch", batches.recv()).await.unwrap();
     within("stop", scope.stop()).await;
     assert_eq!(batch.commit().await, Err(CommitError::Stopped));
     assert_eq!(scope.async_commit().await, Err(CommitError::Stopped));

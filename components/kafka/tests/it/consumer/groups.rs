@@ -8,9 +8,9 @@ use std::time::Duration;
 use mainspring_core::Health;
 use mainspring_kafka::{Batch, CommitError};
 use mainspring_kafka_ffi::KafkaCode;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
-use crate::consumer::support::{Journal, Kafka, Running, until, within};
+use crate::consumer::support::{Kafka, Running, hand_out, until, within};
 
 fn assigned(service: &Running) -> f64 {
     service.metric("kafka_consumer_assigned_partitions", &[])
@@ -76,17 +76,11 @@ async fn a_partition_that_was_handed_over_cannot_be_committed_any_more() {
     let kafka = Kafka::new(2);
     kafka.fill(0..2).await;
     let (first, second) = (kafka.service("max_batch_size: 2").await, kafka.service("").await);
-    let (tx, mut rx) = mpsc::channel(8);
     let scope = first.scope();
-    scope
-        .start(move |batch: Batch| {
-            let tx = tx.clone();
-            async move { tx.send(batch).await }
-        })
-        .unwrap();
-    let mut batches = vec![within("batch", rx.recv()).await.unwrap()];
+    let mut handed_out = hand_out(&scope);
+    let mut batches = vec![within("batch", handed_out.recv()).await.unwrap()];
     if batches[0].len() == 1 {
-        batches.push(within("batch", rx.recv()).await.unwrap());
+        batches.push(within("batch", handed_out.recv()).await.unwrap());
     }
     let (_second_scope, journal) = second.consume();
     journal.reached(1).await;
@@ -107,26 +101,12 @@ async fn a_revoked_partition_is_handed_over_only_after_its_batch_is_committed() 
     // Both messages, of both partitions, are in the first batch.
     let first = kafka.service("max_batch_size: 2\npoll_timeout: 3s").await;
     let second = kafka.service("").await;
-    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let journal = Journal::default();
-    let (noted, enters, released) = (journal.clone(), Arc::clone(&entered), Arc::clone(&release));
-    let scope = first.scope();
-    scope
-        .start(move |batch: Batch| {
-            let (enters, released) = (Arc::clone(&enters), Arc::clone(&released));
-            noted.note(&batch);
-            async move {
-                enters.notify_one();
-                released.notified().await;
-                batch.commit().await
-            }
-        })
-        .unwrap();
-    within("callback", entered.notified()).await;
+    let (_scope, journal, release) = first.consume_when_released().await;
     let (_second_scope, second_journal) = second.consume();
     let revocations = || first.metric("kafka_consumer_rebalances", &[("event", "revoke")]);
     until("revocation", revocations, |count| *count == 1.0).await;
     assert_eq!(assigned(&second), 0.0, "still held");
+    assert_eq!(first.metric("kafka_consumer_commits", &[]), 0.0, "its callback still waits");
     until(
         "hand-over",
         || {
@@ -199,19 +179,13 @@ async fn partitions_that_are_lost_come_back_with_everything_that_was_not_committ
     kafka.fill(0..10).await;
     let options = format!("max_batch_size: 10\npoll_timeout: 1h\nrd_kafka_custom_options: {{{CLASSIC}}}");
     let service = kafka.service(&options).await;
-    let (tx, mut rx) = mpsc::channel(8);
     let scope = service.scope();
-    scope
-        .start(move |batch: Batch| {
-            let tx = tx.clone();
-            async move { tx.send(batch).await }
-        })
-        .unwrap();
-    let before = within("batch", rx.recv()).await.unwrap();
+    let mut batches = hand_out(&scope);
+    let before = within("batch", batches.recv()).await.unwrap();
     kafka.cluster.push_request_errors(HEARTBEAT, &[KafkaCode::UNKNOWN_MEMBER_ID]);
     let lost = || service.metric("kafka_consumer_rebalances", &[("event", "lost")]);
     until("loss", lost, |count| *count == 1.0).await;
-    let after = within("the same batch", rx.recv()).await.unwrap();
+    let after = within("the same batch", batches.recv()).await.unwrap();
     let offsets = |batch: &Batch| batch.iter().map(mainspring_kafka::Message::offset).collect::<Vec<_>>();
     assert_eq!(offsets(&before)[0], offsets(&after)[0]);
     let refused = Err(CommitError::Revoked { topic: "t".to_owned(), partition: 0 });

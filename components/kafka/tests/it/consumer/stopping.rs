@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use mainspring_core::Health;
 use mainspring_kafka::{Batch, ConsumerError};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
-use crate::consumer::support::{Kafka, Running, until, within};
+use crate::consumer::support::{Kafka, Running, hand_out, until, within};
 
 /// What [`mainspring_kafka::ConsumerScope::stop`] promises, and as much again for a busy machine.
 const STOP_MAX: Duration = Duration::from_secs(40);
@@ -54,21 +54,8 @@ async fn a_callback_may_finish_and_commit_while_the_service_stops() {
     let kafka = Kafka::new(1);
     kafka.fill(0..20).await;
     let service = kafka.service("max_batch_size: 10\npoll_timeout: 1h").await;
-    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (enters, released) = (Arc::clone(&entered), Arc::clone(&release));
-    let scope = service.scope();
-    scope
-        .start(move |batch: Batch| {
-            let (enters, released) = (Arc::clone(&enters), Arc::clone(&released));
-            async move {
-                enters.notify_one();
-                // Once: another batch would never end.
-                released.notified().await;
-                batch.commit().await
-            }
-        })
-        .unwrap();
-    within("callback", entered.notified()).await;
+    // Released once: another batch would never end.
+    let (_scope, _, release) = service.consume_when_released().await;
     service.handle.stop("the test says so");
     let line = "Consumer is stopped before the component that uses it";
     until("stop of the consumer", || service.has_logged(line), |logged| *logged).await;
@@ -138,15 +125,9 @@ async fn messages_that_are_still_held_do_not_block_the_stop() {
     let kafka = Kafka::new(1);
     kafka.fill(0..1).await;
     let service = kafka.service("").await;
-    let (tx, mut rx) = mpsc::channel(1);
     let scope = service.scope();
-    scope
-        .start(move |batch: Batch| {
-            let tx = tx.clone();
-            async move { tx.send(batch).await }
-        })
-        .unwrap();
-    let held = within("batch", rx.recv()).await.unwrap();
+    let mut batches = hand_out(&scope);
+    let held = within("batch", batches.recv()).await.unwrap();
     let began = Instant::now();
     within("stop", scope.stop()).await;
     assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
@@ -179,20 +160,7 @@ async fn a_stop_is_bounded_while_a_callback_waits_for_a_commit_that_nobody_answe
     let kafka = Kafka::new(1);
     kafka.fill(0..1).await;
     let service = kafka.service("").await;
-    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (enters, released) = (Arc::clone(&entered), Arc::clone(&release));
-    let scope = service.scope();
-    scope
-        .start(move |batch: Batch| {
-            let (enters, released) = (Arc::clone(&enters), Arc::clone(&released));
-            async move {
-                enters.notify_one();
-                released.notified().await;
-                batch.commit().await
-            }
-        })
-        .unwrap();
-    within("callback", entered.notified()).await;
+    let (scope, _, release) = service.consume_when_released().await;
     kafka.cluster.set_broker_down(1).unwrap();
     release.notify_one();
     let began = Instant::now();

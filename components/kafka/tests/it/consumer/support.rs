@@ -16,6 +16,7 @@ use mainspring_kafka::{Batch, ConsumerScope, KafkaConsumerComponent};
 use mainspring_kafka_ffi::{ClientConfig, MockCluster, Producer, Record};
 use mainspring_metrics::Value;
 use mainspring_secdist::{DefaultSecdistProvider, SecdistComponent};
+use tokio::sync::{Notify, mpsc};
 
 /// Generous: test machines are slow and busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -43,6 +44,18 @@ pub(crate) async fn until<T: Debug>(
         assert!(tokio::time::Instant::now() < deadline, "no {what} within {DEADLINE:?}; last seen: {seen:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Starts a consumer that hands every batch to the test. Its callbacks succeed; what to commit is up to the test.
+pub(crate) fn hand_out(scope: &ConsumerScope) -> mpsc::Receiver<Batch> {
+    let (tx, rx) = mpsc::channel(8);
+    scope
+        .start(move |batch: Batch| {
+            let tx = tx.clone();
+            async move { tx.send(batch).await }
+        })
+        .unwrap();
+    rx
 }
 
 /// Brokers with one topic, `t`.
@@ -177,6 +190,28 @@ impl Running {
             })
             .unwrap();
         (scope, journal)
+    }
+
+    /// Consumes like [`Running::consume`], but every batch waits for a notification of the returned
+    /// [`Notify`]. Returns when the first batch waits.
+    pub(crate) async fn consume_when_released(&self) -> (ConsumerScope, Journal, Arc<Notify>) {
+        let (journal, entered, release) =
+            (Journal::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (written, enters, released) = (journal.clone(), Arc::clone(&entered), Arc::clone(&release));
+        let scope = self.scope();
+        scope
+            .start(move |batch: Batch| {
+                let (enters, released) = (Arc::clone(&enters), Arc::clone(&released));
+                written.note(&batch);
+                async move {
+                    enters.notify_one();
+                    released.notified().await;
+                    batch.commit().await
+                }
+            })
+            .unwrap();
+        within("callback", entered.notified()).await;
+        (scope, journal, release)
     }
 
     /// Whether a line with this text was logged.
