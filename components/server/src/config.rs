@@ -19,7 +19,7 @@ pub struct ServerConfig {
     /// Where the service answers its users. It opens once all components are loaded and closes first.
     pub listener: ListenerConfig,
     /// Where metrics, probes and controls answer; open while the service starts and until it has stopped.
-    /// Without it the handlers of the monitor are absent.
+    /// Without it the handlers of the monitor are absent, and one that has a section is a problem.
     #[serde(rename = "listener-monitor")]
     pub listener_monitor: Option<ListenerConfig>,
 }

@@ -40,9 +40,8 @@ pub(crate) async fn place(
     let Resolved { path, methods, levels, listener } =
         options.resolve(defaults).expect("the options are right: checked in `validate`");
     let server = cx.find::<ServerComponent>(ServerComponent::DEFAULT_NAME).await?;
-    let Some(listen) = server.listen(listener) else {
-        return absent(cx, listener);
-    };
+    // Asked for in the configuration, the handler is refused there without a listener.
+    let Some(listen) = server.listen(listener) else { return Ok(None) };
     let processor = match &options.task_processor {
         Some(name) => cx.task_processor(name)?,
         None => listen.processor().clone(),
@@ -70,15 +69,4 @@ pub(crate) async fn place(
     let route = Route { component: cx.name().to_owned(), patterns, methods, pipeline };
     let route = listen.routes().register(route)?;
     Ok(Some(Placed { listener, _route: route, _in_userver_view: in_userver_view }))
-}
-
-fn absent(cx: &ComponentContext, listener: ListenerKind) -> Result<Option<Placed>, LoadError> {
-    if !cx.is_declared() {
-        return Ok(None);
-    }
-    Err(LoadError::message(format!(
-        "it answers on `{key}`, which `{server}` does not have; declare `{server}.{key}`",
-        key = listener.key(),
-        server = ServerComponent::DEFAULT_NAME
-    )))
 }

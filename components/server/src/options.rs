@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use mainspring_config::{ByteSize, Violation};
-use mainspring_core::{ConfigMode, ServiceOutline};
+use mainspring_core::{Component, ConfigMode, ServiceOutline};
 use mainspring_logging::Level;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::Methods;
 use crate::path::PathTemplate;
+use crate::{Methods, ServerComponent};
 
 /// Options of every handler component.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -246,11 +246,7 @@ impl HandlerOptions {
             (Ok(path), Ok(methods)) => (path, methods),
             (path, methods) => return Err([path.err(), methods.err()].into_iter().flatten().collect()),
         };
-        let listener = match self.monitor_handler {
-            None => defaults.listener,
-            Some(true) => ListenerKind::Monitor,
-            Some(false) => ListenerKind::Main,
-        };
+        let listener = self.listener(defaults);
         let levels = Levels {
             local: self.log_level,
             by_status: self.status_codes_log_level.clone(),
@@ -259,8 +255,35 @@ impl HandlerOptions {
         Ok(Resolved { path, methods, levels, listener })
     }
 
+    fn listener(&self, defaults: HandlerDefaults) -> ListenerKind {
+        match self.monitor_handler {
+            None => defaults.listener,
+            Some(true) => ListenerKind::Monitor,
+            Some(false) => ListenerKind::Main,
+        }
+    }
+
+    /// Complains of a listener that the service does not have, unless nobody has asked for this handler.
+    fn check_listener(&self, defaults: HandlerDefaults, service: &ServiceOutline) -> Option<Violation> {
+        if !service.is_declared() {
+            return None;
+        }
+        let server = ServerComponent::DEFAULT_NAME;
+        if let Some(no_server) = service.check_component("", server) {
+            return Some(no_server);
+        }
+        let key = self.listener(defaults).key();
+        (!service.has_key(server, key)).then(|| {
+            let path = if self.monitor_handler.is_some() { "monitor-handler" } else { "" };
+            let message =
+                format!("answers on `{key}`, which `{server}` does not have; declare `{server}.{key}`");
+            Violation::new(path, message)
+        })
+    }
+
     pub(crate) fn violations(&self, defaults: HandlerDefaults, service: &ServiceOutline) -> Vec<Violation> {
         let mut violations = self.resolve(defaults).err().unwrap_or_default();
+        violations.extend(self.check_listener(defaults, service));
         let processor = self.task_processor.as_deref();
         violations.extend(processor.and_then(|name| service.check_task_processor("task_processor", name)));
         violations

@@ -1,7 +1,7 @@
 //! The trait that every part of a service implements.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mainspring_config::Violation;
 use schemars::JsonSchema;
@@ -178,10 +178,18 @@ pub struct NoConfig {}
 pub struct ServiceOutline {
     /// `None` when the map of them is broken, so that nothing can be said of a name.
     pub(crate) task_processors: Option<BTreeSet<String>>,
-    pub(crate) components: BTreeSet<String>,
+    /// The components that will be loaded, each with the keys that its section gives a value.
+    pub(crate) components: BTreeMap<String, BTreeSet<String>>,
     pub(crate) variables: Variables,
-    /// Components that were asked for, and are there.
-    asked: Arc<Mutex<BTreeSet<String>>>,
+    inquiry: Arc<Mutex<Inquiry>>,
+}
+
+/// The component whose rules are being looked at.
+#[derive(Debug, Default)]
+struct Inquiry {
+    is_declared: bool,
+    /// Components that it asked for, and that are there.
+    found: BTreeSet<String>,
 }
 
 impl ServiceOutline {
@@ -190,12 +198,16 @@ impl ServiceOutline {
         task_processors: impl IntoIterator<Item = T>,
         components: impl IntoIterator<Item = C>,
     ) -> Self {
-        Self {
-            task_processors: Some(task_processors.into_iter().map(Into::into).collect()),
-            components: components.into_iter().map(Into::into).collect(),
-            variables: Variables::default(),
-            asked: Arc::default(),
-        }
+        let components = components.into_iter().map(|name| (name.into(), BTreeSet::new())).collect();
+        Self::of_plan(Some(task_processors.into_iter().map(Into::into).collect()), components)
+    }
+
+    /// The same with these keys in the section of `component`.
+    #[must_use]
+    pub fn with_keys<'k>(mut self, component: &str, keys: impl IntoIterator<Item = &'k str>) -> Self {
+        let known = self.components.entry(component.to_owned()).or_default();
+        known.extend(keys.into_iter().map(str::to_owned));
+        self
     }
 
     /// The same with these variables of the dynamic configuration.
@@ -210,47 +222,75 @@ impl ServiceOutline {
         &self.variables
     }
 
-    pub(crate) fn of_plan(task_processors: Option<BTreeSet<String>>, components: BTreeSet<String>) -> Self {
-        Self { task_processors, components, variables: Variables::default(), asked: Arc::default() }
+    pub(crate) fn of_plan(
+        task_processors: Option<BTreeSet<String>>,
+        components: BTreeMap<String, BTreeSet<String>>,
+    ) -> Self {
+        Self { task_processors, components, ..Self::default() }
     }
 
     /// Whether a component called `name` will be loaded.
     #[must_use]
     pub fn has_component(&self, name: &str) -> bool {
-        self.components.contains(name)
+        self.components.contains_key(name)
     }
 
-    /// The components that [`check_component`](Self::check_component) has found since the last call.
-    pub(crate) fn take_asked(&self) -> BTreeSet<String> {
-        std::mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Whether a component called `name` will be loaded whose section gives `key` a value, be it a wrong one.
+    #[must_use]
+    pub fn has_key(&self, name: &str, key: &str) -> bool {
+        self.components.get(name).is_some_and(|keys| keys.contains(key))
+    }
+
+    /// Whether the configuration has a section, be it an empty one, for the component that is being validated; as
+    /// [`ComponentContext::is_declared`].
+    #[must_use]
+    pub fn is_declared(&self) -> bool {
+        self.inquiry().is_declared
+    }
+
+    /// From here on the rules of another component are looked at.
+    pub(crate) fn begin(&self, is_declared: bool) {
+        *self.inquiry() = Inquiry { is_declared, ..Inquiry::default() };
+    }
+
+    /// The components that [`check_component`](Self::check_component) has found since [`begin`](Self::begin).
+    pub(crate) fn found(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.inquiry().found)
+    }
+
+    fn inquiry(&self) -> MutexGuard<'_, Inquiry> {
+        self.inquiry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Complains, at `key`, when no task processor is called `name`.
     #[must_use]
     pub fn check_task_processor(&self, key: &str, name: &str) -> Option<Violation> {
-        missing("task processor", key, name, self.task_processors.as_ref()?)
+        let known = self.task_processors.as_ref()?;
+        (!known.contains(name)).then(|| unknown("task processor", key, name, known))
     }
 
     /// Complains, at `key`, when no component called `name` will be loaded.
     #[must_use]
     pub fn check_component(&self, key: &str, name: &str) -> Option<Violation> {
-        let complaint = missing("component", key, name, &self.components);
-        if complaint.is_none() {
-            self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        if !self.has_component(name) {
+            return Some(unknown("component", key, name, self.components.keys()));
         }
-        complaint
+        self.inquiry().found.insert(name.to_owned());
+        None
     }
 }
 
-fn missing(what: &str, key: &str, name: &str, known: &BTreeSet<String>) -> Option<Violation> {
-    if known.contains(name) {
-        return None;
-    }
-    let hint = match mainspring_config::nearest(name, known.iter().map(String::as_str)) {
+fn unknown<'k>(
+    what: &str,
+    key: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'k String> + Clone,
+) -> Violation {
+    let hint = match mainspring_config::nearest(name, known.clone().into_iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("declared: {}", quoted_list(known)),
     };
-    Some(Violation::new(key, format!("unknown {what} `{name}`; {hint}")))
+    Violation::new(key, format!("unknown {what} `{name}`; {hint}"))
 }
 
 /// `` `a`, `b` `` or `none`.

@@ -84,12 +84,11 @@ impl<C: Component> ComponentType for TypeOf<C> {
     fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems> {
         let config: C::Config = section.read()?;
         let mut problems = Problems::default();
-        outline.take_asked();
         for violation in C::validate(&config, outline) {
             problems.push(section.violation(violation));
         }
         problems.into_result()?;
-        let referred_to = outline.take_asked();
+        let referred_to = outline.found();
         let mut dependencies = C::dependencies(&config, outline);
         if !dependencies.is_complete {
             dependencies.names.extend(referred_to);

@@ -251,8 +251,14 @@ fn outline(
     });
     ServiceOutline::of_plan(
         task_processors.map(|section| section.entries().into_iter().map(|(name, _)| name).collect()),
-        loaded.map(|(name, _)| name.clone()).collect(),
+        loaded.map(|(name, _)| (name.clone(), sections.get(name).map(keys).unwrap_or_default())).collect(),
     )
+}
+
+/// The keys of a section that have a value.
+fn keys(section: &Section) -> BTreeSet<String> {
+    let has_value = |section: &Section| section.is_broken() || !section.is_null();
+    section.entries().into_iter().filter(|(_, value)| has_value(value)).map(|(key, _)| key).collect()
 }
 
 fn prepare(
@@ -292,6 +298,7 @@ fn prepare(
                 continue;
             }
         };
+        outline.begin(sections.contains_key(name));
         match registration.prepare(&section, outline) {
             Ok(component) => {
                 let (type_id, type_name) = (registration.type_id(), registration.type_name());

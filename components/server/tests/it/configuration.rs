@@ -141,15 +141,28 @@ fn without_a_monitor_listener_its_handlers_are_absent_unless_they_are_configured
     service.stop().expect("it stops");
 
     // An empty section says that somebody wants it, too.
-    for section in ["{path: /there}", "{}", ""] {
-        let sections = format!("{listener}\n        handler-on-monitor: {section}");
-        let error = Running::launch(&list, &sections).join().expect_err("it has no place to answer");
-        assert_eq!(
-            error.to_string(),
-            "cannot start `handler-on-monitor`: it answers on `listener-monitor`, which `server` does not have; \
-             declare `server.listener-monitor`"
-        );
+    for (section, place) in [
+        ("{path: /there}", "test.yaml:12:29: handler-on-monitor"),
+        ("{}", "test.yaml:12:29: handler-on-monitor"),
+        ("", "test.yaml:12:9: handler-on-monitor"),
+        ("{monitor-handler: true}", "test.yaml:12:47: handler-on-monitor.monitor-handler"),
+    ] {
+        let problem = problems_of(&list, &format!("{listener}\n        handler-on-monitor: {section}"));
+        let expected =
+            "answers on `listener-monitor`, which `server` does not have; declare `server.listener-monitor`";
+        assert_eq!(problem, format!("{place}: {expected}"));
     }
+}
+
+#[test]
+fn a_handler_that_is_configured_needs_a_server() {
+    let sections = "
+        server: {load-enabled: false}
+        handler-on-monitor: {path: /there}";
+    let list = list().append_default::<HttpHandlerComponent<bare::OnMonitor>>();
+    let problems = problems_of(&list, sections);
+    let expected = "test.yaml:12:29: handler-on-monitor: unknown component `server`; declared: ";
+    assert!(problems.starts_with(expected), "{problems}");
 }
 
 #[test]
@@ -163,7 +176,11 @@ fn the_readme_shows_a_config_that_is_right() {
 }
 
 fn problems(sections: &str) -> String {
-    check(&list(), sections).expect_err("the sections are wrong").to_string()
+    problems_of(&list(), sections)
+}
+
+fn problems_of(list: &ComponentList, sections: &str) -> String {
+    check(list, sections).expect_err("the sections are wrong").to_string()
 }
 
 /// Handlers with unusual defaults.

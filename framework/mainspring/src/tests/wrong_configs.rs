@@ -5,7 +5,8 @@
 use expect_test::expect_file;
 use mainspring_core::{Component, ComponentContext, ComponentList, LoadError, ServiceOutline};
 use mainspring_kafka::{KafkaConsumerComponent, KafkaProducerComponent};
-use mainspring_server::ServerComponent;
+use mainspring_monitor::LogLevelHandler;
+use mainspring_server::{HttpHandler, HttpHandlerComponent, ServerComponent};
 
 use super::{parse, write};
 use crate::Exit;
@@ -120,6 +121,7 @@ fn cases() -> Vec<Case> {
         manager("A file that does not exist", "load_timeout#file: no/such/file.yaml"),
         manager("A fallback that would never apply", "load_timeout#fallback: 1m"),
         components("Two listeners on one port", "server:\n  listener: {port: 8080, task_processor: main-task-processor}\n  listener-monitor: {port: 8080, task_processor: main-task-processor}"),
+        components("A handler of the monitor without a listener for it", "server: {listener: {port: 8080, task_processor: main-task-processor}}\nhandler-log-level:\n  path: /log-level/{level}"),
         components("A port that does not exist", "server: {listener: {port: 80800, task_processor: main-task-processor}}"),
         consumer("A batch that is too small and a processor that is not there", "max_batch_size: 0\ncallback_task_processor: main-task-procesor"),
         consumer("A topic given twice", "topics: [orders, payments, orders]"),
@@ -145,6 +147,9 @@ fn list(text: &str) -> ComponentList {
     }
     if has("server") {
         list = list.append_default::<ServerComponent>();
+    }
+    if has(LogLevelHandler::DEFAULT_NAME) {
+        list = list.append_default::<HttpHandlerComponent<LogLevelHandler>>();
     }
     if has(KafkaConsumerComponent::DEFAULT_NAME) {
         list = list.append_default::<KafkaConsumerComponent>();
@@ -172,14 +177,14 @@ fn output(Case(title, text, vars): &Case) -> String {
     printed.replace(&format!("{}/", directory.path().to_str().unwrap()), "")
 }
 
-fn section(number: usize, case: &Case) -> String {
+fn section(case: &Case) -> String {
     let Case(title, text, vars) = case;
     let vars = match *vars {
         "" => String::new(),
         vars => format!("\nwith these variables in `vars.yaml`:\n\n```yaml\n{vars}```\n"),
     };
     let said = output(case);
-    format!("\n### {number}. {title}\n\n```yaml\n{text}```\n{vars}\n```text\n{said}```\n")
+    format!("\n### {title}\n\n```yaml\n{text}```\n{vars}\n```text\n{said}```\n")
 }
 
 #[test]
@@ -189,7 +194,7 @@ fn the_documented_outputs_are_what_the_service_prints() {
     let (written, _old) = document.split_once(BEGIN).expect("the document says where the examples begin");
     let cases = cases();
     assert!(40 <= cases.len());
-    let sections: String = cases.iter().enumerate().map(|(idx, case)| section(idx + 1, case)).collect();
+    let sections: String = cases.iter().map(section).collect();
     expect_file![path].assert_eq(&format!("{written}{BEGIN}{sections}"));
 }
 
