@@ -5,14 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use mainspring_config::Violation;
 use mainspring_core::{Component, ComponentContext, ConfigMode, Dependencies, LoadError, ServiceOutline};
 use mainspring_kafka_ffi::MockCluster;
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-const BROKERS_MAX: i32 = 16;
-const PARTITIONS_MAX: i32 = 1024;
 
 /// What suits consumers of these brokers; a producer would complain of it. Classic groups take seconds to join them, and a
 /// fetch sleeps through its whole wait instead of being woken by new records.
@@ -24,10 +20,12 @@ const CONSUMER_DEFAULTS: [(&str, &str); 2] = [("group.protocol", "consumer"), ("
 pub struct EmbeddedConfig {
     /// Number of brokers, from 1 to 16. Default 1.
     #[serde(default = "EmbeddedConfig::default_brokers")]
+    #[schemars(range(min = 1, max = 16))]
     pub brokers: i32,
     /// Topics to create at start: their names and their numbers of partitions (from 1 to 1024). Other topics are created on
     /// first use, with 4 partitions. Default: none.
     #[serde(default)]
+    #[schemars(extend("additionalProperties" = {"type": "integer", "minimum": 1, "maximum": 1024}))]
     pub topics: BTreeMap<String, i32>,
 }
 
@@ -69,21 +67,6 @@ impl Component for KafkaEmbeddedComponent {
     const DEFAULT_NAME: &'static str = "kafka-embedded";
     const CONFIG_MODE: ConfigMode = ConfigMode::NotRequired;
     type Config = EmbeddedConfig;
-
-    fn validate(config: &EmbeddedConfig, _service: &ServiceOutline) -> Vec<Violation> {
-        let mut violations = Vec::new();
-        let mut check = |path: String, value: i32, max: i32| {
-            if !(1..=max).contains(&value) {
-                let message = format!("expected an integer from 1 to {max}, found `{value}`");
-                violations.push(Violation::new(path, message));
-            }
-        };
-        check("brokers".to_owned(), config.brokers, BROKERS_MAX);
-        for (topic, partitions) in &config.topics {
-            check(format!("topics.{topic}"), *partitions, PARTITIONS_MAX);
-        }
-        violations
-    }
 
     fn dependencies(_: &EmbeddedConfig, _: &ServiceOutline) -> Dependencies {
         Dependencies::none()

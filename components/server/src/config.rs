@@ -8,9 +8,6 @@ use mainspring_core::ServiceOutline;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-const TIMEOUT_MIN: HumanDuration = HumanDuration::from_millis(1);
-const TIMEOUT_MAX: HumanDuration = HumanDuration::from_secs(24 * 60 * 60);
-
 /// The section of [`ServerComponent`](crate::ServerComponent).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,10 +44,12 @@ pub struct ListenerConfig {
     /// each further part of a body; a body that stalls is answered with 408. Duration from `1ms` to `1d`;
     /// default `30s`.
     #[serde(default = "ListenerConfig::default_timeout")]
+    #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "1d"))]
     pub read_timeout: HumanDuration,
     /// Longest wait for a client that takes nothing of its answer; then its connection is closed. Duration from
     /// `1ms` to `1d`; default `30s`.
     #[serde(default = "ListenerConfig::default_timeout")]
+    #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "1d"))]
     pub write_timeout: HumanDuration,
     /// What handlers on this listener use unless their own section says otherwise.
     #[serde(default, rename = "handler-defaults")]
@@ -73,8 +72,7 @@ impl ServerConfig {
         let listeners = std::iter::once(("listener", &self.listener)).chain(monitor);
         let of_listeners = listeners.flat_map(|(key, listener)| {
             let processor = format!("{key}.task_processor");
-            let unknown = service.check_task_processor(&processor, &listener.task_processor);
-            unknown.into_iter().chain(listener.timeout_violations(key))
+            service.check_task_processor(&processor, &listener.task_processor)
         });
         let same_port = self.listener_monitor.as_ref().filter(|monitor| {
             monitor.port != 0
@@ -92,14 +90,6 @@ impl ServerConfig {
 }
 
 impl ListenerConfig {
-    fn timeout_violations(&self, key: &str) -> Vec<Violation> {
-        let timeouts = [("read_timeout", self.read_timeout), ("write_timeout", self.write_timeout)];
-        let violation = |(name, timeout): (&str, HumanDuration)| {
-            timeout.check_range(&format!("{key}.{name}"), TIMEOUT_MIN..=TIMEOUT_MAX)
-        };
-        timeouts.into_iter().filter_map(violation).collect()
-    }
-
     fn default_timeout() -> HumanDuration {
         HumanDuration::from_secs(30)
     }

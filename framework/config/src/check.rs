@@ -1,6 +1,7 @@
 //! Reading a section as a type: first its schema, which sees every problem at once and in the operator's words, then
 //! deserializing, which sees the rest.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,21 +9,26 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::expected::{accepts, alternatives, bounds, describe, found, is_within, literals, one_of, units};
+use crate::expected::{
+    accepts, alternatives, bounds, describe, found, is_within, literals, one_of, out_of_format_bounds, units,
+};
 use crate::nearest::nearest;
 use crate::node::{Entry, Kind, Node};
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, Problems, Violation};
 use crate::schema::schema_of;
 use crate::section::{NOT_ACCEPTABLE, Section};
 use crate::work;
 
-pub(crate) fn read<T: DeserializeOwned + JsonSchema>(section: &Section) -> Result<T, Problems> {
+pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
+    section: &Section,
+    rules: impl FnOnce(&T) -> Vec<Violation>,
+) -> Result<T, Problems> {
     let mut schema = schema_of::<T>();
     let wants_nothing = schema.get("type").is_some_and(|kind| kind == "null");
     if wants_nothing && section.is_map() {
         schema = serde_json::json!({ "type": "object", "properties": {}, "additionalProperties": false });
     }
-    let checker = Checker { root: &schema };
+    let checker = Checker::new(&schema);
     let section = &section.with_node(checker.spelled_out(&[&schema], &section.node, section.is_secret()));
     let wants_map = checker
         .all_parts(&schema)
@@ -33,10 +39,9 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(section: &Section) -> Resul
     let empty_map = Kind::Map(Vec::new());
     let kind = if is_absent_map { &empty_map } else { &section.node.kind };
     checker.check(&schema, section, kind, &mut problems);
-    problems.into_result()?;
-    if section.node.holds_broken {
-        // What is wrong has been said.
-        return Err(Problems::new());
+    // What is wrong has been said; what follows from it need not be.
+    if section.node.holds_broken || (checker.keys_are_wrong.get() && !problems.is_empty()) {
+        return Err(problems);
     }
 
     let value = match section.node.to_json() {
@@ -44,7 +49,22 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(section: &Section) -> Resul
         Value::Object(_) if wants_nothing => Value::Null,
         value => value,
     };
-    serde_path_to_error::deserialize(value).map_err(|error| unforeseen(section, &error).into())
+    let value = match serde_path_to_error::deserialize(value) {
+        Ok(value) => value,
+        Err(_) if !problems.is_empty() => return Err(problems),
+        Err(error) => return Err(unforeseen(section, &error).into()),
+    };
+    // A value that is out of its bounds can be read all the same, so what else is wrong is said in the same run.
+    for violation in rules(&value) {
+        let problem = section.violation(violation);
+        let is_said =
+            problem.path() != section.path() && problems.iter().any(|it| it.path() == problem.path());
+        if !is_said {
+            problems.push(problem);
+        }
+    }
+    problems.into_result()?;
+    Ok(value)
 }
 
 /// What the schema could not see, at the deepest place known.
@@ -64,12 +84,18 @@ fn unforeseen(section: &Section, error: &serde_path_to_error::Error<serde_json::
 }
 
 pub(crate) struct Checker<'a> {
-    pub(crate) root: &'a Value,
+    root: &'a Value,
+    /// Some key is unknown or missing.
+    keys_are_wrong: Cell<bool>,
 }
 
 pub(crate) type Part<'a> = &'a Map<String, Value>;
 
 impl<'a> Checker<'a> {
+    pub(crate) fn new(root: &'a Value) -> Self {
+        Self { root, keys_are_wrong: Cell::new(false) }
+    }
+
     fn check(&self, schema: &'a Value, section: &Section, kind: &Kind, problems: &mut Problems) {
         work::add(1);
         if section.is_broken() {
@@ -331,6 +357,10 @@ impl<'a> Checker<'a> {
             problems.push(section.problem("", message));
             return;
         }
+        if let Some(expected) = out_of_format_bounds(&parts.all, kind) {
+            problems.push(section.problem("", format!("expected {expected}, found {}", found(kind, secret))));
+            return;
+        }
         match kind {
             Kind::List(_) => self.check_items(parts, section, problems),
             Kind::Map(_) => self.check_keys(parts, section, problems),
@@ -386,6 +416,7 @@ impl<'a> Checker<'a> {
                     self.check(schema, &child, &child.node.kind, problems);
                 }
                 (None, true) => {
+                    self.keys_are_wrong.set(true);
                     let message = unknown_key(&entry.key, declared.keys().copied());
                     problems.push(section.entry_problem(entry, message));
                 }
@@ -395,6 +426,7 @@ impl<'a> Checker<'a> {
         for part in &parts.all {
             for key in list(part, "required").iter().filter_map(Value::as_str) {
                 if section.node.entry(key).is_none() {
+                    self.keys_are_wrong.set(true);
                     let about = declared.get(key).map_or_else(String::new, |schema| self.about(schema));
                     problems.push(section.key_problem(format!("missing key `{key}`{about}")));
                 }

@@ -39,7 +39,7 @@ const SECRET_ENDINGS: [&str; 14] = [
 /// `$`, which only variables can hold, would be read again as a variable.
 #[must_use]
 pub fn effective_yaml(root: &Section, schema: &Value) -> String {
-    let writer = Writer { checker: Checker { root: schema } };
+    let writer = Writer { checker: Checker::new(schema) };
     let mut lines = writer.shown(root, &[schema], false).lines();
     lines.push(String::new());
     lines.join("\n")

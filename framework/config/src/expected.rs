@@ -1,10 +1,12 @@
 //! What a schema expects and what was found, in words.
 
+use std::str::FromStr;
+
 use serde_json::{Number, Value};
 
 use crate::nearest::nearest;
 use crate::node::Kind;
-use crate::{byte_size, duration};
+use crate::{ByteSize, HumanDuration, byte_size, duration};
 
 type Part<'a> = &'a serde_json::Map<String, Value>;
 
@@ -36,6 +38,39 @@ pub(crate) fn is_within(part: Part<'_>, kind: &Kind) -> bool {
         }
         Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => true,
     }
+}
+
+/// What a value written with a unit should be, unless it is within the `formatMinimum` and `formatMaximum` of the schemas
+/// that apply to it. These words are those of <https://github.com/json-schema-org/json-schema-vocabularies>.
+pub(crate) fn out_of_format_bounds(parts: &[Part<'_>], kind: &Kind) -> Option<String> {
+    let text = match kind {
+        Kind::Number(number) => number.to_string(),
+        Kind::String(text) => text.clone(),
+        Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => return None,
+    };
+    match format(parts)? {
+        duration::FORMAT => out_of_bounds::<HumanDuration>(parts, "a duration", &text),
+        byte_size::FORMAT => out_of_bounds::<ByteSize>(parts, "a size", &text),
+        _ => None,
+    }
+}
+
+fn out_of_bounds<T: FromStr + PartialOrd>(parts: &[Part<'_>], noun: &str, text: &str) -> Option<String> {
+    let bound = |word| parts.iter().find_map(|part| part.get(word)?.as_str());
+    let (low, high) = (bound("formatMinimum"), bound("formatMaximum"));
+    let read = |text: &str| text.parse::<T>().ok();
+    let value = read(text)?;
+    let is_low = low.and_then(read).is_some_and(|low| value < low);
+    let is_high = high.and_then(read).is_some_and(|high| high < value);
+    (is_low || is_high).then(|| match (low, high) {
+        (Some(low), Some(high)) => format!("{noun} from `{low}` to `{high}`"),
+        (Some(low), None) => format!("{noun} of at least `{low}`"),
+        (_, high) => format!("{noun} of at most `{}`", high.unwrap_or_default()),
+    })
+}
+
+fn format<'a>(parts: &[Part<'a>]) -> Option<&'a str> {
+    parts.iter().find_map(|part| part.get("format")?.as_str())
 }
 
 /// Bounds of a count.
@@ -84,8 +119,7 @@ pub(crate) fn alternatives(allowed: &[Value]) -> String {
 
 /// What schemas that apply to the same value expect of it.
 pub(crate) fn describe(parts: &[Part<'_>]) -> String {
-    let format = parts.iter().find_map(|part| part.get("format")?.as_str());
-    match format {
+    match format(parts) {
         Some(duration::FORMAT) => return duration::EXPECTED.to_owned(),
         Some(byte_size::FORMAT) => return byte_size::EXPECTED.to_owned(),
         _ => {}
@@ -176,8 +210,8 @@ fn types(part: Part<'_>) -> Vec<&str> {
 
 fn format_fits(part: Part<'_>, text: &str) -> bool {
     match part.get("format").and_then(Value::as_str) {
-        Some(duration::FORMAT) => text.parse::<crate::HumanDuration>().is_ok(),
-        Some(byte_size::FORMAT) => text.parse::<crate::ByteSize>().is_ok(),
+        Some(duration::FORMAT) => text.parse::<HumanDuration>().is_ok(),
+        Some(byte_size::FORMAT) => text.parse::<ByteSize>().is_ok(),
         _ => true,
     }
 }

@@ -139,7 +139,20 @@ impl Section {
     /// # Errors
     /// Everything the schema finds wrong; if it finds nothing, what deserializing finds wrong.
     pub fn read<T: DeserializeOwned + JsonSchema>(&self) -> Result<T, Problems> {
-        read(self)
+        self.read_with(|_| Vec::new())
+    }
+
+    /// As [`read`](Self::read), then by rules that a schema cannot express. A value that is only out of the bounds of its
+    /// schema gets there too, so that everything is said in one run: rules must not rely on bounds. What they say about a
+    /// value that the schema has complained of is left out.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), and what the rules find.
+    pub fn read_with<T: DeserializeOwned + JsonSchema>(
+        &self,
+        rules: impl FnOnce(&T) -> Vec<Violation>,
+    ) -> Result<T, Problems> {
+        read(self, rules)
     }
 
     /// A problem at the value of a path below this section, such as `topics[0]`; empty for the section itself.

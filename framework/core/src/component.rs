@@ -63,7 +63,8 @@ pub trait Component: Sized + Send + Sync + 'static {
 
     /// Rules across keys that a schema cannot express; nothing has been started yet.
     ///
-    /// Each [`Violation`] is reported with the position of the key that it names.
+    /// Each [`Violation`] is reported with the position of the key that it names. Also called for a section with values
+    /// out of the bounds of its schema, so that all problems are told at once: do not rely on those.
     fn validate(config: &Self::Config, service: &ServiceOutline) -> Vec<Violation> {
         let _ = (config, service);
         Vec::new()

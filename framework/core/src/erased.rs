@@ -82,12 +82,7 @@ impl<C: Component> ComponentType for TypeOf<C> {
     }
 
     fn prepare(&self, section: &Section, outline: &ServiceOutline) -> Result<Prepared, Problems> {
-        let config: C::Config = section.read()?;
-        let mut problems = Problems::default();
-        for violation in C::validate(&config, outline) {
-            problems.push(section.violation(violation));
-        }
-        problems.into_result()?;
+        let config: C::Config = section.read_with(|config| C::validate(config, outline))?;
         let referred_to = outline.found();
         let mut dependencies = C::dependencies(&config, outline);
         if !dependencies.is_complete {

@@ -37,21 +37,25 @@ pub struct ManagerConfig {
     #[serde(default)]
     pub graceful_shutdown_interval: HumanDuration,
     /// Longest time that each step of one component's stop may take; what it has not finished by then is named
-    /// in the report. Duration, longer than `0s`; default `30s`.
+    /// in the report. Duration of at least `1ms`; default `30s`.
     #[serde(default = "ManagerConfig::default_component_stop_timeout")]
+    #[schemars(extend("formatMinimum" = "1ms"))]
     pub component_stop_timeout: HumanDuration,
     /// Longest time for all steps of the stop together, after `graceful_shutdown_interval`; what is left of them is
     /// cut then and named in the report. Keep both together ten seconds below the time after which the process is
     /// killed: threads that block and the last lines of the log may take those. A stop in the middle of the start may
-    /// take `component_stop_timeout` more. Duration, longer than `0s`; default `2m`.
+    /// take `component_stop_timeout` more. Duration of at least `1ms`; default `2m`.
     #[serde(default = "ManagerConfig::default_shutdown_timeout")]
+    #[schemars(extend("formatMinimum" = "1ms"))]
     pub shutdown_timeout: HumanDuration,
-    /// Longest time for all components to load. Duration, longer than `0s`; default `10m`.
+    /// Longest time for all components to load. Duration of at least `1ms`; default `10m`.
     #[serde(default = "ManagerConfig::default_load_timeout")]
+    #[schemars(extend("formatMinimum" = "1ms"))]
     pub load_timeout: HumanDuration,
-    /// How often the components that are still loading are named in the log, with what they wait for. Duration,
-    /// longer than `0s`; default `10s`.
+    /// How often the components that are still loading are named in the log, with what they wait for. Duration of
+    /// at least `1ms`; default `10s`.
     #[serde(default = "ManagerConfig::default_load_report_interval")]
+    #[schemars(extend("formatMinimum" = "1ms"))]
     pub load_report_interval: HumanDuration,
 }
 
@@ -194,12 +198,6 @@ fn check_manager(manager: &Section, problems: &mut Problems) {
     {
         let message = format!("unknown task processor `{default}`; declared: {}", quoted_list(&names));
         problems.push(manager.violation(Violation::new("default_task_processor", message)));
-    }
-    for key in ["component_stop_timeout", "shutdown_timeout", "load_timeout", "load_report_interval"] {
-        let duration = manager.get(key).and_then(|section| section.read::<HumanDuration>().ok());
-        if duration.is_some_and(|duration| duration.is_zero()) {
-            problems.push(manager.problem(key, "expected a duration longer than `0s`"));
-        }
     }
     for (name, processor) in processors.iter().flat_map(Section::entries) {
         let thread_name = processor.get("thread_name");

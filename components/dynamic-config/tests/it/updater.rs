@@ -184,9 +184,11 @@ fn wrong_options_are_problems_of_the_configuration() {
         dynamic-config-client-updater: {updates-sink: sink, update-interval: 0s, update-jitter: 1s}";
     let problems = check(updates_list(), &Files::default(), sections).unwrap_err();
     expect![[r#"
+        test.yaml:7:45: dynamic-config-client.config-url: expected a URL such as `http://configs.example:8080`, found `https://x`
+        test.yaml:7:89: dynamic-config-client.http-timeout: expected a duration from `1ms` to `1h`, found `0s`
         test.yaml:7:107: dynamic-config-client.http-retries: expected an integer from 1 to 100, found `0`
         test.yaml:8:55: dynamic-config-client-updater.updates-sink: unknown component `sink`; declared: `dynamic-config`, `dynamic-config-client`, `dynamic-config-client-updater`, `logging`, `orders`
-        test.yaml:8:78: dynamic-config-client-updater.update-interval: expected a duration from `1ms` to `1d`, found `0s`
+        test.yaml:8:78: dynamic-config-client-updater.update-interval: expected a duration from `1ms` to `24h`, found `0s`
         test.yaml:8:97: dynamic-config-client-updater.update-jitter: expected a duration from `0s` to `0s`, found `1s`"#]].assert_eq(&problems.to_string());
     let sections = sections.replace("http-retries: 0", "http-retries: 1");
     let problems = check(updates_list(), &Files::default(), &sections).unwrap_err();
@@ -194,6 +196,6 @@ fn wrong_options_are_problems_of_the_configuration() {
         test.yaml:7:45: dynamic-config-client.config-url: expected a URL such as `http://configs.example:8080`, found `https://x`
         test.yaml:7:89: dynamic-config-client.http-timeout: expected a duration from `1ms` to `1h`, found `0s`
         test.yaml:8:55: dynamic-config-client-updater.updates-sink: unknown component `sink`; declared: `dynamic-config`, `dynamic-config-client`, `dynamic-config-client-updater`, `logging`, `orders`
-        test.yaml:8:78: dynamic-config-client-updater.update-interval: expected a duration from `1ms` to `1d`, found `0s`
+        test.yaml:8:78: dynamic-config-client-updater.update-interval: expected a duration from `1ms` to `24h`, found `0s`
         test.yaml:8:97: dynamic-config-client-updater.update-jitter: expected a duration from `0s` to `0s`, found `1s`"#]].assert_eq(&problems.to_string());
 }

@@ -13,11 +13,6 @@ use crate::client::connection::Connection;
 use crate::client::{Role, combinations};
 use crate::embedded::KafkaEmbeddedComponent;
 
-/// Where librdkafka's metadata intervals end.
-const METADATA_INTERVAL_MAX: HumanDuration = HumanDuration::from_millis(3_600_000);
-const METADATA_AGE_MAX: HumanDuration = HumanDuration::from_millis(86_400_000);
-const STATISTICS_INTERVAL_MAX: HumanDuration = HumanDuration::from_millis(86_400_000);
-
 /// Parts of a property's name that say that its value is a secret.
 const SECRET_WORDS: [&str; 8] =
     ["password", "passphrase", "secret", "token", "jaas", "key.pem", "credential", "oauthbearer.config"];
@@ -46,10 +41,12 @@ pub struct CommonConfig {
     /// How often metadata of the topics in use is asked for even without need. From `10ms` to `1h`, default `5m`. Sets
     /// `topic.metadata.refresh.interval.ms`.
     #[serde(default = "CommonConfig::default_topic_metadata_refresh_interval")]
+    #[schemars(extend("formatMinimum" = "10ms", "formatMaximum" = "1h"))]
     pub topic_metadata_refresh_interval: HumanDuration,
     /// How old metadata may be before it is asked for again. From `1ms` to `24h`, default `15m`. Sets
     /// `metadata.max.age.ms`.
     #[serde(default = "CommonConfig::default_metadata_max_age")]
+    #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "24h"))]
     pub metadata_max_age: HumanDuration,
     /// librdkafka properties that have no key here, such as `compression.codec: zstd`. Checked at start; properties
     /// that have a key of their own, and secrets, are refused. Default: none.
@@ -65,6 +62,7 @@ pub struct CommonConfig {
     /// How often librdkafka reports the figures behind queue, broker and lag metrics. Up to `24h`, default `5s`; `0s`
     /// switches these metrics off. Sets `statistics.interval.ms`.
     #[serde(default = "CommonConfig::default_statistics_interval")]
+    #[schemars(extend("formatMaximum" = "24h"))]
     pub statistics_interval: HumanDuration,
     /// Key below `kafka_settings` in secdist that holds `brokers` and, with SASL, `username` and `password`. Default:
     /// the component's name.
@@ -156,19 +154,6 @@ impl CommonConfig {
     /// Everything a configuration alone can prove wrong. `typed` are the properties that the component's own keys set.
     pub(crate) fn violations(&self, role: Role, typed: &[TypedOption]) -> Vec<Violation> {
         let mut violations = Vec::new();
-        let min = HumanDuration::from_millis(1);
-        let refresh_min = HumanDuration::from_millis(10);
-        let statistics = HumanDuration::default()..=STATISTICS_INTERVAL_MAX;
-        violations.extend(
-            [
-                self.topic_metadata_refresh_interval
-                    .check_range("topic_metadata_refresh_interval", refresh_min..=METADATA_INTERVAL_MAX),
-                self.metadata_max_age.check_range("metadata_max_age", min..=METADATA_AGE_MAX),
-                self.statistics_interval.check_range("statistics_interval", statistics),
-            ]
-            .into_iter()
-            .flatten(),
-        );
         self.check_security(&mut violations);
         self.check_custom(role, typed, &mut violations);
         violations

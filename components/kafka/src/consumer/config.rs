@@ -12,11 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{CommonConfig, Connection, Role, TypedOption};
 
-const BATCH_SIZE_MAX: usize = 1_000_000;
-const POLL_TIMEOUT_MAX: HumanDuration = HumanDuration::from_secs(60 * 60);
-const CALLBACK_DURATION_MAX: HumanDuration = HumanDuration::from_millis(86_400_000);
-pub(crate) const RESTART_DELAY_MAX: HumanDuration = HumanDuration::from_secs(24 * 60 * 60);
-
 /// What librdkafka allows a member of a classic group to be silent for, unless told otherwise.
 const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45);
 
@@ -40,27 +35,33 @@ pub struct ConsumerConfig {
     pub common: CommonConfig,
     /// Group whose members share the partitions. Required. `{pod_name}` in it, once, is replaced by the environment
     /// variable that `env_pod_name` names. Sets `group.id`.
+    #[schemars(length(min = 1))]
     pub group_id: String,
     /// Name of the environment variable that replaces `{pod_name}`. Default: none, and `{pod_name}` stays as it is.
     #[serde(default)]
     pub env_pod_name: Option<String>,
     /// Topics to consume; at least one. A name that begins with `^` is a regular expression. Required.
+    #[schemars(length(min = 1), inner(length(min = 1)))]
     pub topics: Vec<String>,
     /// Most messages that one call of the callback is given. From 1 to 1000000, default `1`.
     #[serde(default = "ConsumerConfig::default_max_batch_size")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_batch_size: usize,
     /// Longest wait for a batch to fill, from its first message on, before the callback runs with whatever has arrived. Up
     /// to `1h`, default `1s`. Larger values trade latency for fuller batches.
     #[serde(default = "ConsumerConfig::default_poll_timeout")]
+    #[schemars(extend("formatMaximum" = "1h"))]
     pub poll_timeout: HumanDuration,
     /// Longest time one call of the callback may take. There is a warning at half of it; at the limit the callback is
     /// cancelled and its batch has failed. From `1ms` to `24h`, default `5m`; not below `session.timeout.ms` (`45s`), unless
     /// `group.protocol` is `consumer`. Sets `max.poll.interval.ms`, which is at least `45s` then.
     #[serde(default = "ConsumerConfig::default_max_callback_duration")]
+    #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "24h"))]
     pub max_callback_duration: HumanDuration,
     /// How long the consumer waits after a failed batch before it reads again from the last commit, and after a failure of
     /// the client before it creates a new one. Up to `24h`, default `10s`.
     #[serde(default = "ConsumerConfig::default_restart_after_failure_delay")]
+    #[schemars(extend("formatMaximum" = "24h"))]
     pub restart_after_failure_delay: HumanDuration,
     /// Where to read a partition that the group has no valid commit for. Default `smallest`. Sets `auto.offset.reset`.
     #[serde(default)]
@@ -68,6 +69,7 @@ pub struct ConsumerConfig {
     /// Name under which this member keeps its partitions through a restart (static membership); `{pod_name}` as in
     /// `group_id`. Default: none. Sets `group.instance.id`.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub group_instance_id: Option<String>,
     /// How the keys of messages appear in the log line of each message at `operation_log_level`. Default `plaintext`.
     #[serde(default)]
@@ -143,16 +145,6 @@ impl ConsumerConfig {
     pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
         let typed = self.typed(&self.group_id, self.group_instance_id.as_deref());
         let mut violations = self.common.violations(Role::Consumer, &typed);
-        let min = HumanDuration::from_millis(1);
-        let zero = HumanDuration::default();
-        violations.extend(self.poll_timeout.check_range("poll_timeout", zero..=POLL_TIMEOUT_MAX));
-        violations.extend(
-            self.max_callback_duration.check_range("max_callback_duration", min..=CALLBACK_DURATION_MAX),
-        );
-        violations.extend(
-            self.restart_after_failure_delay
-                .check_range("restart_after_failure_delay", zero..=RESTART_DELAY_MAX),
-        );
         violations.extend(service.check_task_processor("task_processor", &self.task_processor));
         violations
             .extend(service.check_task_processor("callback_task_processor", &self.callback_task_processor));
@@ -166,8 +158,7 @@ impl ConsumerConfig {
     /// A member of a classic group has to be allowed to take as long as its session lasts; librdkafka refuses anything else.
     fn check_session_timeout(&self, service: &ServiceOutline) -> Option<Violation> {
         let session = HumanDuration::from(self.session_timeout());
-        let is_bounded = HumanDuration::from_millis(1) <= self.max_callback_duration;
-        (is_bounded && self.is_classic(service) && self.max_callback_duration < session).then(|| {
+        (self.is_classic(service) && self.max_callback_duration < session).then(|| {
             let message = format!(
                 "must not be shorter than the session timeout (`session.timeout.ms`, `{session}`), found `{}`",
                 self.max_callback_duration
@@ -185,27 +176,10 @@ impl ConsumerConfig {
     }
 
     fn check_names(&self, violations: &mut Vec<Violation>) {
-        let mut check = |path: &str, is_right: bool, message: String| {
-            if !is_right {
-                violations.push(Violation::new(path, message));
-            }
-        };
-        check(
-            "group_id",
-            !self.group_id.is_empty(),
-            "expected the name of a group, found an empty text".to_owned(),
-        );
-        let instance_is_right = self.group_instance_id.as_ref().is_none_or(|id| !id.is_empty());
-        check("group_instance_id", instance_is_right, "expected a name, found an empty text".to_owned());
-        check("topics", !self.topics.is_empty(), "expected at least one topic, found none".to_owned());
-        let size = self.max_batch_size;
-        let message = format!("expected an integer from 1 to {BATCH_SIZE_MAX}, found `{size}`");
-        check("max_batch_size", (1..=BATCH_SIZE_MAX).contains(&size), message);
         let mut seen = HashSet::new();
-        for (topic_idx, topic) in self.topics.iter().enumerate() {
-            let path = format!("topics[{topic_idx}]");
-            check(&path, !topic.is_empty(), "expected the name of a topic, found an empty text".to_owned());
-            check(&path, seen.insert(topic), format!("topic `{topic}` is given twice"));
+        for (topic_idx, topic) in self.topics.iter().enumerate().filter(|(_, topic)| !seen.insert(*topic)) {
+            let message = format!("topic `{topic}` is given twice");
+            violations.push(Violation::new(format!("topics[{topic_idx}]"), message));
         }
     }
 

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use mainspring_config::{HumanDuration, Violation};
+use mainspring_config::HumanDuration;
 use mainspring_core::dynamic::{Diff, DynamicConfig, Subscription, Variable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::consumer::config::{RESTART_DELAY_MAX, Settings};
+use crate::consumer::config::Settings;
 
 /// How consumers work while the service runs, by the name of their component; see [`ConsumerTuning`]. A consumer that is not
 /// named, and a key that is left out, is as configured.
 pub static KAFKA_CONSUMER: Variable<BTreeMap<String, ConsumerTuning>> =
-    Variable::new("MAINSPRING_KAFKA_CONSUMER", BTreeMap::new).with_check(violations);
+    Variable::new("MAINSPRING_KAFKA_CONSUMER", BTreeMap::new);
 
 /// Changes to one consumer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,16 +32,8 @@ pub struct ConsumerTuning {
     #[schemars(range(min = 1))]
     pub max_messages_per_second: Option<NonZeroU32>,
     /// The wait after a failure, from the next failure on. Up to `24h`.
+    #[schemars(extend("formatMaximum" = "24h"))]
     pub restart_after_failure_delay: Option<HumanDuration>,
-}
-
-fn violations(tunings: &BTreeMap<String, ConsumerTuning>) -> Vec<Violation> {
-    let zero = HumanDuration::default();
-    let delays = tunings.iter().filter_map(|(consumer, tuning)| {
-        let path = format!("{consumer}.restart_after_failure_delay");
-        tuning.restart_after_failure_delay?.check_range(&path, zero..=RESTART_DELAY_MAX)
-    });
-    delays.collect()
 }
 
 /// What counts now.

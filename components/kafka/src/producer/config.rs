@@ -8,10 +8,6 @@ use serde::Deserialize;
 
 use crate::client::{CommonConfig, Connection, Role, TypedOption};
 
-const MILLIS_MAX: HumanDuration = HumanDuration::from_millis(2_147_483_647);
-const LINGER_MAX: HumanDuration = HumanDuration::from_millis(900_000);
-const BACKOFF_MAX: HumanDuration = HumanDuration::from_millis(300_000);
-
 /// librdkafka's own default.
 const TOPIC_PROPAGATION_MAX: HumanDuration = HumanDuration::from_secs(30);
 
@@ -26,10 +22,12 @@ pub struct ProducerConfig {
     /// full queue. From `1ms` to `24d`, default `3s`; must be longer than `queue_buffering_max`. Sets
     /// `delivery.timeout.ms`.
     #[serde(default = "ProducerConfig::default_delivery_timeout")]
+    #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "24d"))]
     pub delivery_timeout: HumanDuration,
     /// How long a record waits for others to share a batch with. Up to `15m`, default `10ms`. Larger values trade latency
     /// for throughput. Sets `queue.buffering.max.ms`, also known as `linger.ms`.
     #[serde(default = "ProducerConfig::default_queue_buffering_max")]
+    #[schemars(extend("formatMaximum" = "15m"))]
     pub queue_buffering_max: HumanDuration,
     /// Whether the broker stores each record once and in order even when it is sent again. Default `false`. Sets
     /// `enable.idempotence`.
@@ -57,9 +55,11 @@ pub struct ProducerConfig {
     /// Wait before the first retry; it doubles with each one. From `1ms` to `5m`, default `100ms`. Sets
     /// `retry.backoff.ms`.
     #[serde(default = "ProducerConfig::default_retry_backoff")]
+    #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "5m"))]
     pub retry_backoff: HumanDuration,
     /// Longest wait before a retry. From `1ms` to `5m`, default `1s`. Sets `retry.backoff.max.ms`.
     #[serde(default = "ProducerConfig::default_retry_backoff_max")]
+    #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "5m"))]
     pub retry_backoff_max: HumanDuration,
     /// Task processor that serves the client's events. Default `producer-task-processor`.
     #[serde(default = "ProducerConfig::default_task_processor")]
@@ -106,21 +106,8 @@ impl ProducerConfig {
     /// Everything the configuration alone can prove wrong.
     pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
         let mut violations = self.common.violations(Role::Producer, &self.typed());
-        let min = HumanDuration::from_millis(1);
-        let backoff = min..=BACKOFF_MAX;
-        let linger = HumanDuration::default()..=LINGER_MAX;
-        violations.extend(
-            [
-                self.delivery_timeout.check_range("delivery_timeout", min..=MILLIS_MAX),
-                self.queue_buffering_max.check_range("queue_buffering_max", linger),
-                self.retry_backoff.check_range("retry_backoff", backoff.clone()),
-                self.retry_backoff_max.check_range("retry_backoff_max", backoff),
-                service.check_task_processor("task_processor", &self.task_processor),
-                self.common.check_embedded(service),
-            ]
-            .into_iter()
-            .flatten(),
-        );
+        violations.extend(service.check_task_processor("task_processor", &self.task_processor));
+        violations.extend(self.common.check_embedded(service));
         if self.delivery_timeout <= self.queue_buffering_max {
             let message = format!(
                 "must be longer than `queue_buffering_max` (`{}`), found `{}`",

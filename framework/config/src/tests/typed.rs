@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{FakeSurroundings, try_load};
-use crate::{ByteSize, HumanDuration, Section, schema_of};
+use crate::{ByteSize, HumanDuration, Section, Violation, schema_of};
 
 #[track_caller]
 fn check<T: DeserializeOwned + JsonSchema + std::fmt::Debug>(text: &str, expect: Expect) {
@@ -299,4 +299,72 @@ fn schemas_are_closed() {
     let schema = schema_of::<BTreeMap<String, Retry>>();
     assert_eq!(schema["$defs"]["Retry"]["additionalProperties"], false);
     assert_eq!(schema_of::<Consumer>()["properties"]["poll_timeout"]["default"], "0s");
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[expect(dead_code, reason = "one key is only there to be out of bounds")]
+struct Bounded {
+    #[schemars(extend("formatMinimum" = "10ms", "formatMaximum" = "1h"))]
+    wait: HumanDuration,
+    #[schemars(extend("formatMinimum" = "1KiB"))]
+    size: Option<ByteSize>,
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    count: u32,
+}
+
+fn rules(bounded: &Bounded) -> Vec<Violation> {
+    let limit = bounded.wait < HumanDuration::from_secs(1);
+    let wait = limit.then(|| Violation::new("wait", "must be at least a second"));
+    let count = (bounded.count == 7).then(|| Violation::new("count", "must not be `7`"));
+    wait.into_iter().chain(count).collect()
+}
+
+#[track_caller]
+fn check_rules(text: &str, expected: Expect) {
+    let root = try_load(text, &FakeSurroundings::default()).expect("the text loads");
+    let problems = match root.read_with(rules) {
+        Ok(_) => String::new(),
+        Err(problems) => problems.to_string(),
+    };
+    expected.assert_eq(&problems);
+}
+
+#[test]
+fn durations_and_sizes_have_the_bounds_of_their_schema() {
+    check_rules("{wait: 1h, size: 1KiB, count: 1}", expect![""]);
+    check_rules("{wait: 1s, size: null, count: 1}", expect![""]);
+    check_rules(
+        "{wait: 3601s, size: 1023, count: 1}",
+        expect![[r#"
+        main.yaml:1:8: wait: expected a duration from `10ms` to `1h`, found `3601s`
+        main.yaml:1:21: size: expected a size of at least `1KiB`, found `1023`"#]],
+    );
+    check_rules(
+        "{wait: soon, size: large, count: 1}",
+        expect![[r#"
+            main.yaml:1:8: wait: expected a duration such as `250ms`, found `soon`
+            main.yaml:1:20: size: expected a size such as `64KiB`, found `large`"#]],
+    );
+}
+
+#[test]
+fn rules_are_told_of_values_out_of_bounds_too_and_nothing_is_said_twice() {
+    check_rules(
+        "{wait: 1ms, count: 7}",
+        expect![[r#"
+        main.yaml:1:8: wait: expected a duration from `10ms` to `1h`, found `1ms`
+        main.yaml:1:20: count: must not be `7`"#]],
+    );
+    check_rules(
+        "{wait: 100ms, count: 0}",
+        expect![[r#"
+        main.yaml:1:8: wait: must be at least a second
+        main.yaml:1:22: count: expected an integer from 1 to 4294967295, found `0`"#]],
+    );
+    // The default of a misspelt key would be complained of.
+    check_rules(
+        "{wait: 100ms, cuont: 7}",
+        expect!["main.yaml:1:15: unknown key `cuont`; did you mean `count`?"],
+    );
 }

@@ -51,13 +51,7 @@ impl<T: Value> Variable<T> {
     }
 
     fn checked(&self, section: &Section) -> Result<T, Problems> {
-        let value: T = section.read()?;
-        (self.check)(&value)
-            .into_iter()
-            .map(|violation| section.violation(violation))
-            .collect::<Problems>()
-            .into_result()?;
-        Ok(value)
+        section.read_with(self.check)
     }
 }
 

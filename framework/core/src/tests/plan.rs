@@ -90,10 +90,10 @@ fn limits_of_loading_and_stopping_are_not_zero() {
         "        worker: {task_processor: main-task-processor, batch: 1, source: optional}\n        probe:\n",
         "    load_timeout: 0s\n    load_report_interval: 0ms\n    component_stop_timeout: 0s\n    shutdown_timeout: 0\n",
         expect![[r#"
-            test.yaml:5:19: load_timeout: expected a duration longer than `0s`
-            test.yaml:6:27: load_report_interval: expected a duration longer than `0s`
-            test.yaml:7:29: component_stop_timeout: expected a duration longer than `0s`
-            test.yaml:8:23: shutdown_timeout: expected a duration longer than `0s`"#]],
+            test.yaml:5:19: load_timeout: expected a duration of at least `1ms`, found `0s`
+            test.yaml:6:27: load_report_interval: expected a duration of at least `1ms`, found `0ms`
+            test.yaml:7:29: component_stop_timeout: expected a duration of at least `1ms`, found `0s`
+            test.yaml:8:23: shutdown_timeout: expected a duration of at least `1ms`, found `0`"#]],
     );
 }
 
@@ -103,7 +103,7 @@ fn rules_of_the_manager_are_checked_whatever_else_is_wrong() {
         "        worker: {task_processor: main-task-processor, batch: 1}\n        probe:\n",
         "    load_timeout: 0s\n    shutdown_timeout: soon\n    extra: 1\n",
         expect![[r#"
-            test.yaml:5:19: load_timeout: expected a duration longer than `0s`
+            test.yaml:5:19: load_timeout: expected a duration of at least `1ms`, found `0s`
             test.yaml:6:23: shutdown_timeout: expected a duration such as `250ms`, found `soon`
             test.yaml:7:5: unknown key `extra`; known keys: `component_stop_timeout`, `components`, `default_task_processor`, `graceful_shutdown_interval`, `load_report_interval`, `load_timeout`, `shutdown_timeout`, `task_processors`"#]],
     );

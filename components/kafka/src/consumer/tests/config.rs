@@ -53,46 +53,59 @@ fn what_is_required_is_enough() {
 
 #[test]
 fn bounds_hold_on_both_sides() {
-    check("max_batch_size: 0", expect!["max_batch_size: expected an integer from 1 to 1000000, found `0`"]);
+    check(
+        "max_batch_size: 0",
+        expect!["test.yaml:4:17: max_batch_size: expected an integer from 1 to 1000000, found `0`"],
+    );
     check("max_batch_size: 1", expect![""]);
     check("max_batch_size: 1000000", expect![""]);
     check(
         "max_batch_size: 1000001",
-        expect!["max_batch_size: expected an integer from 1 to 1000000, found `1000001`"],
+        expect!["test.yaml:4:17: max_batch_size: expected an integer from 1 to 1000000, found `1000001`"],
     );
     check("poll_timeout: 0s", expect![""]);
     check("poll_timeout: 1h", expect![""]);
     check(
         "poll_timeout: 3601s",
-        expect!["poll_timeout: expected a duration from `0s` to `1h`, found `3601s`"],
+        expect!["test.yaml:4:15: poll_timeout: expected a duration of at most `1h`, found `3601s`"],
     );
     check(
         "max_callback_duration: 0s",
-        expect!["max_callback_duration: expected a duration from `1ms` to `1d`, found `0s`"],
+        expect!["test.yaml:4:24: max_callback_duration: expected a duration from `1ms` to `24h`, found `0s`"],
     );
     check("max_callback_duration: 1ms\nrd_kafka_custom_options: {group.protocol: consumer}", expect![""]);
     check("max_callback_duration: 24h", expect![""]);
     check(
         "max_callback_duration: 86400001ms",
-        expect!["max_callback_duration: expected a duration from `1ms` to `1d`, found `86400001ms`"],
+        expect![
+            "test.yaml:4:24: max_callback_duration: expected a duration from `1ms` to `24h`, found `86400001ms`"
+        ],
     );
     check("restart_after_failure_delay: 24h", expect![""]);
     check(
         "restart_after_failure_delay: 25h",
-        expect!["restart_after_failure_delay: expected a duration from `0s` to `1d`, found `25h`"],
+        expect![
+            "test.yaml:4:30: restart_after_failure_delay: expected a duration of at most `24h`, found `25h`"
+        ],
     );
 }
 
 #[test]
 fn groups_and_topics_have_names() {
-    check("group_id: ''", expect!["group_id: expected the name of a group, found an empty text"]);
-    check("group_instance_id: ''", expect!["group_instance_id: expected a name, found an empty text"]);
-    check("topics: []", expect!["topics: expected at least one topic, found none"]);
+    check(
+        "group_id: ''",
+        expect!["test.yaml:3:11: group_id: expected a string that is not empty, found an empty string"],
+    );
+    check(
+        "group_instance_id: ''",
+        expect![
+            "test.yaml:4:20: group_instance_id: expected a string that is not empty, found an empty string"
+        ],
+    );
+    check("topics: []", expect!["test.yaml:3:9: topics: expected at least 1 item, found 0"]);
     check(
         "topics: [a, '', a]",
-        expect![[r#"
-        topics[1]: expected the name of a topic, found an empty text
-        topics[2]: topic `a` is given twice"#]],
+        expect!["test.yaml:3:13: topics[1]: expected a string that is not empty, found an empty string"],
     );
 }
 

@@ -1,21 +1,28 @@
 //! Every bound from both sides, and every option's way into librdkafka.
 
 use expect_test::{Expect, expect};
-use mainspring_config::{FakeSurroundings, Source, VarsOptions};
+use mainspring_config::{FakeSurroundings, Problems, Source, VarsOptions};
 use mainspring_core::ServiceOutline;
 
 use super::ProducerConfig;
 use crate::client::Connection;
 
-fn read(keys: &str) -> ProducerConfig {
+fn try_read(keys: &str) -> Result<ProducerConfig, Problems> {
     let text = format!("security_protocol: PLAINTEXT\n{keys}\n");
     let source = Source::new("test.yaml", text);
     let root = mainspring_config::load(&source, &VarsOptions::default(), &FakeSurroundings::default());
-    root.unwrap().read().unwrap_or_else(|problems| panic!("{problems}"))
+    root.unwrap().read()
+}
+
+fn read(keys: &str) -> ProducerConfig {
+    try_read(keys).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn problems(keys: &str) -> String {
-    problems_of(&read(keys))
+    match try_read(keys) {
+        Ok(config) => problems_of(&config),
+        Err(problems) => problems.to_string(),
+    }
 }
 
 fn problems_of(config: &ProducerConfig) -> String {
