@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tracing::{Span, debug, error, info, trace, warn};
 use crate::body::{BODY_SIZE, BODY_TIMEOUT};
 use crate::error::Failure;
 use crate::options::{Levels, ListenerKind};
+use crate::throttle::{Exceeded, Limits};
 
 static DURATION: Family = Family::histogram(
     "http_server_request_duration_seconds",
@@ -36,6 +38,10 @@ static CONNECTION_EVENTS: Family = Family::counter(
 const MALFORMED: &str = "malformed";
 const HEAD_SIZE: &str = "head_size";
 const HEAD_TIMEOUT: &str = "head_timeout";
+
+/// And for requests that were one too many for their handler.
+const IN_FLIGHT: &str = "max_requests_in_flight";
+const PER_SECOND: &str = "max_requests_per_second";
 
 /// nginx's number for a client that went away, which userver logs and counts too. It is never sent, so the label of
 /// the histogram, which tells what was sent, is empty.
@@ -81,6 +87,8 @@ pub(crate) struct RouteEvents {
     durations: RwLock<BTreeMap<Ending, Histogram>>,
     rejected_by_size: Counter,
     rejected_by_timeout: Counter,
+    rejected_in_flight: Counter,
+    rejected_per_second: Counter,
 }
 
 /// What tells the histograms of a route apart.
@@ -107,6 +115,8 @@ impl RouteEvents {
             durations: RwLock::default(),
             rejected_by_size: rejected(BODY_SIZE),
             rejected_by_timeout: rejected(BODY_TIMEOUT),
+            rejected_in_flight: rejected(IN_FLIGHT),
+            rejected_per_second: rejected(PER_SECOND),
             metrics,
         })
     }
@@ -138,6 +148,14 @@ impl RouteEvents {
             BODY_SIZE => self.rejected_by_size.inc(),
             BODY_TIMEOUT => self.rejected_by_timeout.inc(),
             _ => {}
+        }
+    }
+
+    /// A request was one too many.
+    pub(crate) fn throttled(&self, exceeded: Exceeded) {
+        match exceeded {
+            Exceeded::InFlight => self.rejected_in_flight.inc(),
+            Exceeded::PerSecond(_) => self.rejected_per_second.inc(),
         }
     }
 
@@ -215,6 +233,8 @@ impl Collector for RouteEvents {
             *replies.entry(ending.status.unwrap_or(CLIENT_CLOSED)).or_default() += duration.get().count();
         }
         replies_in_userver_view(view, "http.handler", &labels, replies);
+        view.rate("http.handler.too-many-requests-in-flight", &labels, self.rejected_in_flight.get());
+        view.rate("http.handler.rate-limit-reached", &labels, self.rejected_per_second.get());
     }
 }
 
@@ -362,6 +382,13 @@ pub(crate) fn show_in_userver_view<C: Collector + 'static>(
     collector: &Arc<C>,
 ) -> Registration {
     cx.metrics().register(Arc::<C>::clone(collector))
+}
+
+/// The limits of a handler were changed while it runs; 0 is none.
+pub(crate) fn limits_changed(component: &str, limits: Limits) {
+    let in_flight = limits.in_flight.map_or(0, NonZeroUsize::get);
+    let per_second = limits.per_second.map_or(0, NonZeroU32::get);
+    info!(component, in_flight, per_second, "Limits of a handler changed");
 }
 
 pub(crate) fn no_monitor_listener() {

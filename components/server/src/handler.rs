@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use mainspring_core::dynamic::Subscription;
 use mainspring_core::{Component, ComponentContext, LoadError};
 use mainspring_metrics::Registration;
 
 use crate::events::{RouteEvents, show_in_userver_view};
 use crate::options::{LastSegment, ListenerKind, Resolved};
-use crate::pipeline::{BodyLimit, Endpoint, Isolate, LogLevel, Observe, Pipeline};
+use crate::pipeline::{BodyLimit, Endpoint, Isolate, Limit, LogLevel, Observe, Pipeline};
 use crate::routes::{Route, RouteGuard};
+use crate::throttle::Throttle;
 use crate::{HandlerDefaults, HandlerOptions, ServerComponent};
 
 /// A handler at its place; dropping it takes the handler away.
@@ -18,6 +20,7 @@ pub(crate) struct Placed {
     listener: ListenerKind,
     _route: RouteGuard,
     _in_userver_view: Registration,
+    _tuning: Subscription,
 }
 
 impl Placed {
@@ -53,9 +56,11 @@ pub(crate) async fn place(
         let _gauge = events.active(method);
     }
     let in_userver_view = show_in_userver_view(cx, &events);
+    let (throttle, tuning) = Throttle::follow(cx, options);
     let pipeline = Pipeline::new(
         vec![
             Box::new(Observe { events: Arc::clone(&events) }),
+            Box::new(Limit { throttle, events: Arc::clone(&events) }),
             Box::new(Isolate { cx: cx.clone(), processor }),
             Box::new(LogLevel { events: Arc::clone(&events) }),
             Box::new(BodyLimit { bytes_max, events }),
@@ -68,5 +73,5 @@ pub(crate) async fn place(
     };
     let route = Route { component: cx.name().to_owned(), patterns, methods, pipeline };
     let route = listen.routes().register(route)?;
-    Ok(Some(Placed { listener, _route: route, _in_userver_view: in_userver_view }))
+    Ok(Some(Placed { listener, _route: route, _in_userver_view: in_userver_view, _tuning: tuning }))
 }

@@ -6,13 +6,14 @@ use axum::extract::Request;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use mainspring_config::Violation;
+use mainspring_core::dynamic::AnyVariable;
 use mainspring_core::{Component, ComponentContext, ConfigMode, Dependencies, LoadError, ServiceOutline};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::handler::{Placed, place};
 use crate::pipeline::Endpoint;
-use crate::{HandlerConfig, HandlerDefaults, HandlerError, ServerComponent};
+use crate::{HTTP_HANDLER, HandlerConfig, HandlerDefaults, HandlerError, ServerComponent};
 
 /// A handler that does as it likes with a request, including axum's extractors.
 ///
@@ -71,6 +72,10 @@ impl<H: HttpHandler> Component for HttpHandlerComponent<H> {
     const DEFAULT_NAME: &'static str = H::DEFAULT_NAME;
     const CONFIG_MODE: ConfigMode = H::DEFAULTS.config_mode();
     type Config = HandlerConfig<H::Config>;
+
+    fn dynamic_variables() -> Vec<&'static dyn AnyVariable> {
+        vec![&HTTP_HANDLER]
+    }
 
     fn validate(config: &Self::Config, service: &ServiceOutline) -> Vec<Violation> {
         config.options.violations(H::DEFAULTS, service)

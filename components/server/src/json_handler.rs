@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use mainspring_config::Violation;
+use mainspring_core::dynamic::AnyVariable;
 use mainspring_core::{Component, ComponentContext, ConfigMode, Dependencies, LoadError, ServiceOutline};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,7 +17,9 @@ use serde::de::DeserializeOwned;
 use crate::error::json_response;
 use crate::handler::{Placed, place};
 use crate::pipeline::Endpoint;
-use crate::{HandlerConfig, HandlerDefaults, HandlerError, RequestContext, ServerComponent, read_body};
+use crate::{
+    HTTP_HANDLER, HandlerConfig, HandlerDefaults, HandlerError, RequestContext, ServerComponent, read_body,
+};
 
 /// A handler that reads its request from JSON and writes its response as JSON, with status 200.
 ///
@@ -84,6 +87,10 @@ impl<H: JsonHandler> Component for JsonHandlerComponent<H> {
     const DEFAULT_NAME: &'static str = H::DEFAULT_NAME;
     const CONFIG_MODE: ConfigMode = H::DEFAULTS.config_mode();
     type Config = HandlerConfig<H::Config>;
+
+    fn dynamic_variables() -> Vec<&'static dyn AnyVariable> {
+        vec![&HTTP_HANDLER]
+    }
 
     fn validate(config: &Self::Config, service: &ServiceOutline) -> Vec<Violation> {
         config.options.violations(H::DEFAULTS, service)

@@ -41,11 +41,11 @@
 //! ```
 //!
 //! A request passes, in this order: hyper (parsing, bounds on the head), axum's router, and the middlewares of
-//! its route: observation (the log line and metrics), the hop to the handler's task processor (where a panic
-//! ends), the handler's log level, the bound on the body, the adapter that calls the handler.
+//! its route: observation (the log line and metrics), the limits on how many there may be, the hop to the handler's task
+//! processor (where a panic ends), the handler's log level, the bound on the body, the adapter that calls the handler.
 //!
-//! Deliberately absent until the HTTP issue: TLS, HTTP/2, unix sockets, compression, authentication, rate limits,
-//! deadlines, middlewares as components.
+//! Deliberately absent until the HTTP issue: TLS, HTTP/2, unix sockets, compression, authentication, deadlines,
+//! middlewares as components.
 
 mod component;
 mod config;
@@ -69,6 +69,7 @@ mod patience;
 mod pipeline;
 mod routes;
 mod stream;
+mod throttle;
 
 #[cfg(test)]
 mod tests;
@@ -88,3 +89,4 @@ pub use crate::json_handler::{JsonHandler, JsonHandlerComponent};
 pub use crate::methods::Methods;
 pub use crate::options::{HandlerConfig, HandlerDefaults, HandlerOptions, StatusLevels};
 pub use crate::ping::PingHandler;
+pub use crate::throttle::{HTTP_HANDLER, HandlerTuning};

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use mainspring_config::{ByteSize, Violation};
 use mainspring_core::{Component, ConfigMode, ServiceOutline};
@@ -26,6 +27,14 @@ pub struct HandlerOptions {
     /// Largest body of a request; a larger one is answered with 413. Size such as `64KiB`; default that of its
     /// listener.
     pub max_request_size: Option<ByteSize>,
+    /// Most requests that it answers at the same time; more are answered with 429. Default: no limit. May be changed at run
+    /// time.
+    pub max_requests_in_flight: Option<NonZeroUsize>,
+    /// Most requests that it answers per second, as many at once at most; more are answered with 429. Default: no limit. May
+    /// be changed at run time.
+    pub max_requests_per_second: Option<NonZeroU32>,
+    /// Whether these two limits count; default `true`. May be changed at run time.
+    pub throttling_enabled: Option<bool>,
     /// Least level of what is logged while it answers, the line of the request included: `debug` shows more than the
     /// logger's own level, `warning` less. Default: the logger's level. With a level below those of the loggers, all
     /// call sites down to it cost a little more.

@@ -2,6 +2,7 @@
 
 mod body_limit;
 mod isolate;
+mod limit;
 mod log_level;
 mod observe;
 
@@ -13,6 +14,7 @@ use futures_util::future::BoxFuture;
 
 pub(crate) use body_limit::BodyLimit;
 pub(crate) use isolate::Isolate;
+pub(crate) use limit::Limit;
 pub(crate) use log_level::LogLevel;
 pub(crate) use observe::Observe;
 

@@ -206,7 +206,15 @@ pub(crate) struct Gate(Semaphore);
 
 impl Gate {
     pub(crate) fn open(service: &Running) {
-        service.handle.component::<Self>(Self::DEFAULT_NAME).expect("it is loaded").0.add_permits(1);
+        Self::of(service).0.add_permits(1);
+    }
+
+    pub(crate) fn close(service: &Running) {
+        Self::of(service).0.forget_permits(1);
+    }
+
+    fn of(service: &Running) -> Arc<Self> {
+        service.handle.component(Self::DEFAULT_NAME).expect("it is loaded")
     }
 }
 

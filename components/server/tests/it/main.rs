@@ -6,6 +6,7 @@ mod conformance;
 mod failures;
 mod handlers;
 mod lifecycle;
+mod limits;
 mod observation;
 mod requests;
 mod support;
