@@ -68,6 +68,8 @@ fn may_use(package: &Package, other: &Package, only_for_tests: bool) -> Result<(
     }
     match (package.area(), name) {
         ("tests", "tests/kafka-broker" | "framework/testsuite") => return Ok(()),
+        // The contract that all measured clients obey.
+        _ if package.directory == "tests/bench/peers" && name == "tests/bench" => return Ok(()),
         (_area, "framework/testsuite") => return Err("it is for tests; make it a dev-dependency"),
         (_area, "components/kafka-ffi") if package.directory != "components/kafka" => {
             return Err("use `mainspring-kafka`, the only package that sees it");

@@ -44,9 +44,9 @@ impl Package {
 
 /// Dependencies whose replacement must touch only their owners.
 const OWNERS: &[(&str, &[&str])] = &[
-    // librdkafka: raw pointers on one side, the tests' independent witness on the other.
-    ("rdkafka", &["components/kafka-ffi", "tests/kafka-broker"]),
-    ("rdkafka-sys", &["components/kafka-ffi"]),
+    // librdkafka: raw pointers on one side, the tests' independent witness on the other, and what we measure ourselves beside.
+    ("rdkafka", &["components/kafka-ffi", "tests/kafka-broker", "tests/bench/peers"]),
+    ("rdkafka-sys", &["components/kafka-ffi", "tests/bench/peers"]),
     // Deprecated upstream.
     ("serde_yaml", &["framework/config"]),
     ("axum", &["components/server", "components/monitor"]),

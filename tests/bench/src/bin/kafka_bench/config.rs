@@ -1,0 +1,87 @@
+//! The static configuration and the secrets, made from flags.
+
+use clap::Parser;
+use mainspring_bench::{Arguments, BATCH, IN_FLIGHT_MAX, Op};
+use serde_json::{Value, json};
+
+/// The environment variable that holds the secrets.
+pub(crate) const SECRETS: &str = "SECDIST_CONFIG";
+
+/// The contract's flags, and those that vary what is Mainspring's own.
+#[derive(Debug, Parser)]
+#[command(name = "kafka_bench", about = "Measures Mainspring's Kafka components.")]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    pub(crate) contract: Arguments,
+    /// A librdkafka property of the client that is measured, `name=value`; may be repeated.
+    #[arg(long = "option", value_parser = name_and_value)]
+    options: Vec<(String, String)>,
+    /// A key of the measured client's section, `name=<YAML>`; may be repeated.
+    #[arg(long = "key", value_parser = name_and_value)]
+    keys: Vec<(String, String)>,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected `name=value`")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// The static configuration. JSON is YAML too.
+pub(crate) fn text(flags: &Flags) -> String {
+    let Arguments { op, topic, messages, size, acks, linger_ms, codec, rate, .. } = &flags.contract;
+    let options = |own: &[(&str, &str)]| {
+        let mut options = serde_json::Map::new();
+        for (name, value) in own.iter().copied().chain(flags.options.iter().map(|(n, v)| (&**n, &**v))) {
+            options.insert(name.to_owned(), Value::String(value.to_owned()));
+        }
+        Value::Object(options)
+    };
+    let producer = json!({
+        "security_protocol": "PLAINTEXT",
+        "delivery_timeout": "60s",
+        "queue_buffering_max": format!("{linger_ms}ms"),
+        "queue_buffering_max_messages": IN_FLIGHT_MAX,
+        "rd_kafka_custom_options": options(&[("acks", acks), ("compression.codec", codec)]),
+    });
+    let consumer = json!({
+        "security_protocol": "PLAINTEXT",
+        "group_id": flags.contract.group(),
+        "topics": [topic],
+        "max_batch_size": BATCH,
+        "poll_timeout": if *op == Op::Latency { "0s" } else { "100ms" },
+        "auto_offset_reset": if *op == Op::Latency { "end" } else { "beginning" },
+        "rd_kafka_custom_options": options(&[]),
+    });
+    let with_keys = |mut section: Value| {
+        for (name, value) in &flags.keys {
+            // What is no JSON is a text.
+            section[name] = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.clone()));
+        }
+        section
+    };
+    let mut components = json!({
+        "logging": {"loggers": {"default": {"file_path": "@stderr", "level": "warning"}}},
+        "default-secdist-provider": {"environment-secrets-key": SECRETS},
+        "bench": {"op": op.to_string(), "topic": topic, "messages": messages, "size": size, "rate": rate},
+    });
+    let disabled = || json!({"load-enabled": false});
+    components["kafka-producer"] = if *op == Op::Consume { disabled() } else { with_keys(producer) };
+    let consumes = matches!(op, Op::Consume | Op::Latency);
+    components["kafka-consumer"] = if consumes { with_keys(consumer) } else { disabled() };
+    let manager = json!({
+        "task_processors": {
+            "main-task-processor": {"worker_threads": 2},
+            "producer-task-processor": {"worker_threads": 1},
+            "consumer-task-processor": {"worker_threads": 1},
+        },
+        "default_task_processor": "main-task-processor",
+        "components": components,
+    });
+    json!({ "components_manager": manager }).to_string()
+}
+
+/// Where the brokers are, as secdist wants it.
+pub(crate) fn secrets(flags: &Flags) -> String {
+    let brokers = json!({"brokers": flags.contract.brokers});
+    json!({"kafka_settings": {"kafka-producer": brokers, "kafka-consumer": brokers}}).to_string()
+}

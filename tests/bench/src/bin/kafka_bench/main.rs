@@ -1,0 +1,55 @@
+//! Mainspring under the contract of this crate: a service as a user would write it, whose configuration comes from the
+//! command line.
+
+mod bench;
+mod config;
+mod consume;
+mod latency;
+mod produce;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use mainspring::config::{FakeSurroundings, Problems, Source, VarsOptions};
+use mainspring::kafka::{KafkaConsumerComponent, KafkaProducerComponent};
+use mainspring::prelude::*;
+use mainspring::{Service, ServiceOptions};
+
+use crate::bench::{Bench, MEASURED};
+use crate::config::Flags;
+
+#[expect(clippy::print_stderr, reason = "a command-line tool speaks to its user")]
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let service = match service(&flags) {
+        Ok(service) => service,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(2);
+        }
+    };
+    match service.run() {
+        Ok(report) if report.reason == MEASURED => ExitCode::SUCCESS,
+        Ok(report) => {
+            eprintln!("{}", report.reason);
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The service that the flags describe.
+fn service(flags: &Flags) -> Result<Service, Problems> {
+    let source = Source::new("kafka_bench.yaml", config::text(flags));
+    let surroundings = FakeSurroundings::default().with_env(config::SECRETS, config::secrets(flags));
+    let root = mainspring::config::load(&source, &VarsOptions::default(), &surroundings)?;
+    let components = ComponentList::common()
+        .append::<KafkaProducerComponent>("kafka-producer")
+        .append::<KafkaConsumerComponent>("kafka-consumer")
+        .append_default::<Bench>();
+    Service::new(&components, &root, ServiceOptions { surroundings: Arc::new(surroundings) })
+}
