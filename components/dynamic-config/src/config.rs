@@ -19,11 +19,14 @@ pub struct StoreConfig {
     /// Values by name of the variable, instead of the compiled-in ones; default none.
     pub defaults: Map<String, Value>,
     /// Path of a JSON or YAML file with such values; default none. Excludes `defaults`. Read again on SIGHUP.
+    #[schemars(example = &"/etc/orders/dynamic_config.json")]
     pub defaults_path: Option<String>,
     /// Path of the file that keeps the values of the last update, for a start while the configuration service is down;
     /// default empty, which means none. Needs `updates-enabled`. One that cannot be read is passed over with a warning.
+    #[schemars(example = &"/var/cache/orders/dynamic_config.json")]
     pub fs_cache_path: String,
     /// Task processor whose threads for blocking calls read and write the files; default: the default task processor.
+    #[schemars(example = &"fs-task-processor")]
     pub fs_task_processor: Option<String>,
 }
 
@@ -51,14 +54,17 @@ impl StoreConfig {
 #[non_exhaustive]
 pub struct ClientConfig {
     /// URL of the configuration service, such as `http://configs.example:8080`. Only `http` is spoken. Required.
+    #[schemars(example = &"http://configs.example:8080")]
     pub config_url: String,
     /// Name under which the service asks for its values. Required.
+    #[schemars(example = &"orders")]
     pub service_name: String,
     /// Longest time that one request may take, from the connection to the last byte. From `1ms` to `1h`. Required.
     #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "1h"))]
     pub http_timeout: HumanDuration,
     /// How many times a request is tried before it has failed. From 1 to 100. Required.
     #[schemars(range(min = 1, max = 100))]
+    #[schemars(example = 3)]
     pub http_retries: u32,
     /// Whether `/configs/values` is added to `config-url`; default `true`.
     #[serde(default = "ClientConfig::yes")]
@@ -68,6 +74,7 @@ pub struct ClientConfig {
     pub get_configs_overrides_for_service: bool,
     /// Name of the stage whose values are asked for; default none.
     #[serde(default)]
+    #[schemars(example = &"production")]
     pub configs_stage: Option<String>,
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ProviderConfig {
     /// Path of the file that holds the secrets; default empty, which means none.
+    #[schemars(example = &"/etc/orders/secrets.json")]
     pub config: String,
     /// Format of the file; default `json`.
     pub format: Format,
@@ -16,8 +17,10 @@ pub struct ProviderConfig {
     pub missing_ok: bool,
     /// Name of an environment variable with a JSON object that is merged over the file, map by map; default none. The
     /// variable may be unset.
+    #[schemars(example = &"SECDIST_CONFIG")]
     pub environment_secrets_key: Option<String>,
     /// Task processor whose threads for blocking calls read the file; default: the default task processor.
+    #[schemars(example = &"fs-task-processor")]
     pub blocking_task_processor: Option<String>,
 }
 

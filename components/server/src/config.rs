@@ -31,8 +31,10 @@ pub struct ListenerConfig {
     #[serde(default = "ListenerConfig::default_address")]
     pub address: IpAddr,
     /// TCP port; 0 takes any free one and the log says which.
+    #[schemars(example = 8187)]
     pub port: u16,
     /// Task processor that accepts and serves the connections, and runs handlers that name no other.
+    #[schemars(example = &"main-task-processor")]
     pub task_processor: String,
     /// Connections that may wait to be accepted, at least 1; default 1024. The system may allow fewer.
     #[serde(default = "ListenerConfig::default_backlog")]

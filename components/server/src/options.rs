@@ -19,19 +19,24 @@ use crate::{Methods, ServerComponent};
 pub struct HandlerOptions {
     /// Where it answers: `/orders`, `/orders/{id}` with a name for one segment, `/files/*` for all below.
     /// Plain segments win over names, names over `*`.
+    #[schemars(example = &"/orders/{id}")]
     pub path: Option<String>,
     /// The methods it answers, as a list or as text with commas: `GET,POST`. `GET` answers `HEAD` too.
+    #[schemars(example = &"GET,POST")]
     pub method: Option<Methods>,
     /// Task processor that it runs on; default that of its listener.
+    #[schemars(example = &"main-task-processor")]
     pub task_processor: Option<String>,
     /// Largest body of a request; a larger one is answered with 413. Size such as `64KiB`; default that of its
     /// listener.
     pub max_request_size: Option<ByteSize>,
     /// Most requests that it answers at the same time; more are answered with 429. Default: no limit. May be changed at run
     /// time.
+    #[schemars(example = 100)]
     pub max_requests_in_flight: Option<NonZeroUsize>,
     /// Most requests that it answers per second, as many at once at most; more are answered with 429. Default: no limit. May
     /// be changed at run time.
+    #[schemars(example = 1000)]
     pub max_requests_per_second: Option<NonZeroU32>,
     /// Whether these two limits count; default `true`. May be changed at run time.
     pub throttling_enabled: Option<bool>,

@@ -19,6 +19,7 @@ pub struct LoggersConfig {
     /// Task processor whose threads for blocking calls open the files; default: the default task processor. Records
     /// are written by a thread of each logger's own.
     #[serde(default, rename = "fs-task-processor")]
+    #[schemars(example = &"fs-task-processor")]
     pub fs_task_processor: Option<String>,
     /// Loggers by name. `default` is required. Another gets the records whose tracing target is its name, such as
     /// `audit` those of `tracing::info!(target: "audit", ...)`; `default` gets all the rest.
@@ -33,6 +34,7 @@ pub struct LoggersConfig {
 pub struct LoggerConfig {
     /// Where records go: the path of a file, `@stdout`, `@stderr` or `@null`. Missing directories are created.
     #[schemars(with = "String")]
+    #[schemars(example = &"/var/log/orders.log")]
     pub file_path: FilePath,
     /// Least level that is written; default `info`. It can be changed while the service runs.
     #[serde(default = "LoggerConfig::default_level")]
@@ -51,6 +53,7 @@ pub struct LoggerConfig {
     pub overflow_behavior: OverflowBehavior,
     /// Accepted for compatibility; see the key of the same name beside `loggers`.
     #[serde(default, rename = "fs-task-processor")]
+    #[schemars(example = &"fs-task-processor")]
     pub fs_task_processor: Option<String>,
 }
 

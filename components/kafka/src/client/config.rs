@@ -37,6 +37,7 @@ pub struct CommonConfig {
     /// File or directory with the certificates of trusted authorities, or `probe` to look in the usual places;
     /// required with `SSL` and `SASL_SSL`. Sets `ssl.ca.location`.
     #[serde(default)]
+    #[schemars(example = &"/etc/ssl/certs")]
     pub ssl_ca_location: Option<String>,
     /// How often metadata of the topics in use is asked for even without need. From `10ms` to `1h`, default `5m`. Sets
     /// `topic.metadata.refresh.interval.ms`.
@@ -67,6 +68,7 @@ pub struct CommonConfig {
     /// Key below `kafka_settings` in secdist that holds `brokers` and, with SASL, `username` and `password`. Default:
     /// the component's name.
     #[serde(default)]
+    #[schemars(example = &"kafka-orders")]
     pub secdist_key: Option<String>,
 }
 

@@ -36,12 +36,15 @@ pub struct ConsumerConfig {
     /// Group whose members share the partitions. Required. `{pod_name}` in it, once, is replaced by the environment
     /// variable that `env_pod_name` names. Sets `group.id`.
     #[schemars(length(min = 1))]
+    #[schemars(example = &"orders")]
     pub group_id: String,
     /// Name of the environment variable that replaces `{pod_name}`. Default: none, and `{pod_name}` stays as it is.
     #[serde(default)]
+    #[schemars(example = &"POD_NAME")]
     pub env_pod_name: Option<String>,
     /// Topics to consume; at least one. A name that begins with `^` is a regular expression. Required.
     #[schemars(length(min = 1), inner(length(min = 1)))]
+    #[schemars(example = ["orders"])]
     pub topics: Vec<String>,
     /// Most messages that one call of the callback is given. From 1 to 1000000, default `1`.
     #[serde(default = "ConsumerConfig::default_max_batch_size")]
@@ -70,6 +73,7 @@ pub struct ConsumerConfig {
     /// `group_id`. Default: none. Sets `group.instance.id`.
     #[serde(default)]
     #[schemars(length(min = 1))]
+    #[schemars(example = &"orders-{pod_name}")]
     pub group_instance_id: Option<String>,
     /// How the keys of messages appear in the log line of each message at `operation_log_level`. Default `plaintext`.
     #[serde(default)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use expect_test::expect_file;
 use jsonschema::Validator;
 use mainspring_config::Source;
+use mainspring_dynamic_config::{DynamicConfigClient, DynamicConfigClientUpdater};
 use mainspring_kafka::{KafkaConsumerComponent, KafkaEmbeddedComponent, KafkaProducerComponent};
 use mainspring_server::{HttpHandlerComponent, PingHandler};
 use serde_json::{Value, json};
@@ -21,6 +22,8 @@ fn root() -> &'static Path {
 fn components() -> ComponentList {
     ComponentList::common_server()
         .append_default::<HttpHandlerComponent<PingHandler>>()
+        .append_default::<DynamicConfigClient>()
+        .append_default::<DynamicConfigClientUpdater>()
         .append_default::<KafkaEmbeddedComponent>()
         .append_default::<KafkaProducerComponent>()
         .append_default::<KafkaConsumerComponent>()
@@ -62,6 +65,7 @@ fn schemas_of_the_components_are_the_committed_ones() {
         expect_file![file].assert_eq(&format!("{schema:#}\n"));
         names.push(format!("{name}.schema.json"));
     }
+    names.sort();
     let committed = files("schemas/components", ".json");
     let committed: Vec<_> =
         committed.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
@@ -149,16 +153,40 @@ fn section_without_required_keys_may_be_empty() {
     assert!(!complaints(&validator, &text("    kafka-consumer:\n")).is_empty());
 }
 
+/// A schema with all that it refers to and chooses from.
+fn parts<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let target = schema["$ref"].as_str().and_then(|target| root.pointer(target.strip_prefix('#')?));
+    let branches = ["anyOf", "oneOf", "allOf"].iter().flat_map(|word| schema[word].as_array()).flatten();
+    let below = target.into_iter().chain(branches).flat_map(|part| parts(root, part));
+    std::iter::once(schema).chain(below).collect()
+}
+
+/// Whether somebody who sees the schema knows what a value may look like.
+fn shows_a_value(root: &Value, schema: &Value) -> bool {
+    parts(root, schema).into_iter().any(|part| {
+        let kinds = &part["type"];
+        let is_plain =
+            |plain| kinds == plain || kinds.as_array().is_some_and(|kinds| kinds.contains(&json!(plain)));
+        let default = &part["default"];
+        let has_default = !default.is_null() && *default != json!("");
+        ["examples", "enum", "const"].iter().any(|word| !part[word].is_null())
+            || ["boolean", "object"].into_iter().any(is_plain)
+            || has_default
+    })
+}
+
 #[test]
-fn every_option_has_a_description_and_durations_and_sizes_have_examples() {
+fn every_option_has_a_description_and_shows_what_its_value_may_look_like() {
     for (name, schema) in components().section_schemas() {
-        for (key, option) in schema["properties"].as_object().into_iter().flatten() {
-            let description = option["description"].as_str().unwrap_or_default();
-            assert!(10 < description.len(), "`{name}.{key}` has no description");
-        }
-        for format in ["HumanDuration", "ByteSize"] {
-            let definition = &schema["$defs"][format];
-            assert!(definition.is_null() || definition["examples"] != json!(null), "{name}: {definition}");
+        let definitions = schema["$defs"].as_object().into_iter().flatten();
+        let definitions = definitions.map(|(owner, definition)| (owner.as_str(), definition));
+        for (owner, owning) in definitions.chain([(name, &schema)]) {
+            let properties = &owning["properties"];
+            for (key, option) in properties.as_object().into_iter().flatten() {
+                let description = option["description"].as_str().unwrap_or_default();
+                assert!(10 < description.len(), "`{owner}.{key}` has no description");
+                assert!(shows_a_value(&schema, option), "`{owner}.{key}` shows no value: {option:#}");
+            }
         }
     }
 }
