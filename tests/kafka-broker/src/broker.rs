@@ -55,6 +55,18 @@ pub struct BrokerOptions {
     /// Users and their passwords. With any there is one more listener, [`Broker::sasl_servers`], where clients authenticate by
     /// SCRAM-SHA-512 and nothing is encrypted.
     pub users: BTreeMap<String, String>,
+    /// Files of the broker's certificates. With them there is one more listener, [`Broker::tls_servers`], where both sides show
+    /// a certificate.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The PEM files that a broker reads whenever it starts.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// Its key, its certificate and those that vouch for it.
+    pub keystore: PathBuf,
+    /// The authorities whose clients it lets in.
+    pub truststore: PathBuf,
 }
 
 impl BrokerOptions {
@@ -63,6 +75,12 @@ impl BrokerOptions {
     pub fn with_property(mut self, key: impl Into<String>, value: impl ToString) -> Self {
         self.properties.insert(key.into(), value.to_string());
         self
+    }
+
+    /// Adds the listener with TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: TlsFiles) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Adds a user; each costs a start of Java, 2 s.
@@ -91,9 +109,15 @@ impl Broker {
     /// What [`setup`] reports, and [`BrokerError::Exited`] or [`BrokerError::Deadline`] with the end of the log.
     pub fn start(options: BrokerOptions) -> Result<Self, BrokerError> {
         let kafka = setup()?;
-        let BrokerOptions { properties, users } = options;
-        let has_sasl = !users.is_empty();
-        let spec = Spec { properties, has_sasl, ..Spec::new("broker", Role::Combined) };
+        let BrokerOptions { mut properties, users, tls } = options;
+        let (has_sasl, has_tls) = (!users.is_empty(), tls.is_some());
+        if let Some(TlsFiles { keystore, truststore }) = tls {
+            for (key, path) in [("keystore", keystore), ("truststore", truststore)] {
+                properties
+                    .insert(format!("listener.name.tls.ssl.{key}.location"), path.display().to_string());
+            }
+        }
+        let spec = Spec { properties, has_sasl, has_tls, ..Spec::new("broker", Role::Combined) };
         let broker = Self::launch(&kafka, spec)?;
         broker.client.until_ready(1, READY_LIMIT)?;
         for (name, password) in &users {
@@ -153,6 +177,11 @@ impl Broker {
     /// The address at which clients authenticate, `host:port`; empty without users.
     pub fn sasl_servers(&self) -> String {
         self.node.sasl_port().map_or_else(String::new, |port| format!("127.0.0.1:{port}"))
+    }
+
+    /// The address at which clients encrypt, `host:port`; empty without [`BrokerOptions::tls`].
+    pub fn tls_servers(&self) -> String {
+        self.node.tls_port().map_or_else(String::new, |port| format!("127.0.0.1:{port}"))
     }
 
     /// Gives a user, who may be new, a password. Connections that are authenticated stay so.

@@ -11,9 +11,9 @@ use rdkafka::error::KafkaError;
 
 use crate::settings::JAVA_VERSION_MIN;
 
-/// The line that installs Java and Maven where `apt-get` exists. A release that no longer has Java 17 has a newer one as
+/// The line that installs Java, Maven and OpenSSL where `apt-get` exists. A release that no longer has Java 17 has a newer one as
 /// its default; one that has it may have an older default.
-const INSTALL: &str = "apt-get update && apt-get install -y --no-install-recommends maven \
+const INSTALL: &str = "apt-get update && apt-get install -y --no-install-recommends maven openssl \
      $(apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 && \
      echo openjdk-17-jre-headless || echo default-jre-headless)";
 
@@ -23,7 +23,7 @@ const INSTALL: &str = "apt-get update && apt-get install -y --no-install-recomme
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    /// Java or Maven is not on `PATH`.
+    /// Java, Maven or OpenSSL is not on `PATH`.
     #[error("the Kafka tests need `{tool}`, which is not installed; as root, run `{INSTALL}`")]
     ToolMissing {
         /// The program that was looked for.

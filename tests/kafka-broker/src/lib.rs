@@ -26,6 +26,7 @@
 //! `cargo run -p mainspring-kafka-broker -- orders:3` starts the same broker for trying things out by hand.
 
 mod broker;
+mod certificates;
 mod client;
 mod error;
 mod node;
@@ -34,7 +35,8 @@ mod settings;
 mod setup;
 mod wait;
 
-pub use broker::{Broker, BrokerOptions, Cluster, shared, unique_name};
+pub use broker::{Broker, BrokerOptions, Cluster, TlsFiles, shared, unique_name};
+pub use certificates::{Authority, Identity};
 pub use client::{Client, ReadRecord};
 pub use error::BrokerError;
 pub use session::{TestFailure, TestResult};

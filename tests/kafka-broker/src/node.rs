@@ -40,14 +40,23 @@ pub(crate) struct Spec {
     pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) properties: BTreeMap<String, String>,
-    /// Whether there is a listener for clients that authenticate.
+    /// Whether there is a listener for clients that authenticate by a password.
     pub(crate) has_sasl: bool,
+    /// Whether there is one for clients that encrypt.
+    pub(crate) has_tls: bool,
     pub(crate) java_flags: Vec<String>,
 }
 
 impl Spec {
     pub(crate) fn new(name: impl Into<String>, role: Role) -> Self {
-        Self { name: name.into(), role, properties: BTreeMap::new(), has_sasl: false, java_flags: Vec::new() }
+        Self {
+            name: name.into(),
+            role,
+            properties: BTreeMap::new(),
+            has_sasl: false,
+            has_tls: false,
+            java_flags: Vec::new(),
+        }
     }
 }
 
@@ -68,7 +77,7 @@ impl Node {
         let session = Session::get()?;
         let directory = session.node_directory(&spec.name)?;
         let kafka = kafka.clone();
-        let ports = Ports { sasl: spec.has_sasl.then_some(0), ..Ports::default() };
+        let ports = Ports { main: 0, sasl: spec.has_sasl.then_some(0), tls: spec.has_tls.then_some(0) };
         let mut node = Self { session, kafka, spec, directory, ports, process: None };
         node.create_data()?;
         node.launch().inspect_err(|_| node.session.keep())?;
@@ -80,9 +89,14 @@ impl Node {
         self.ports.main
     }
 
-    /// The port of the listener for clients that authenticate.
+    /// The port of the listener for clients that authenticate by a password.
     pub(crate) fn sasl_port(&self) -> Option<u16> {
         self.ports.sasl
+    }
+
+    /// The port of the listener for clients that encrypt.
+    pub(crate) fn tls_port(&self) -> Option<u16> {
+        self.ports.tls
     }
 
     /// Runs one of Kafka's tools beside the node.

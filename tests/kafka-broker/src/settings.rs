@@ -39,8 +39,11 @@ impl Role {
     }
 }
 
-/// The listener of clients that authenticate.
+/// The listener of clients that authenticate by a password.
 pub(crate) const SASL_LISTENER: &str = "SASL";
+
+/// The listener of clients that encrypt and authenticate by a certificate.
+pub(crate) const TLS_LISTENER: &str = "TLS";
 
 /// Where a node listens; 0 lets the system choose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(crate) struct Ports {
     pub(crate) main: u16,
     /// Of [`SASL_LISTENER`], which only a combined node may have.
     pub(crate) sasl: Option<u16>,
+    /// Of [`TLS_LISTENER`]; the same goes for it.
+    pub(crate) tls: Option<u16>,
 }
 
 impl Ports {
@@ -58,11 +63,13 @@ impl Ports {
             self.main = port;
         } else if listener == SASL_LISTENER {
             self.sasl = Some(port);
+        } else if listener == TLS_LISTENER {
+            self.tls = Some(port);
         }
     }
 
     pub(crate) fn are_known(self) -> bool {
-        self.main != 0 && self.sasl != Some(0)
+        self.main != 0 && self.sasl != Some(0) && self.tls != Some(0)
     }
 }
 
@@ -83,7 +90,6 @@ pub(crate) fn server_properties(
         Role::Combined => {
             add("process.roles", &"broker,controller");
             add("node.id", &1);
-            add("listeners", &format_args!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:0"));
             add("inter.broker.listener.name", &"PLAINTEXT");
             // Has to be set; a quorum of one never dials it.
             add("controller.quorum.bootstrap.servers", &"127.0.0.1:1");
@@ -103,16 +109,20 @@ pub(crate) fn server_properties(
         }
     }
     add("controller.listener.names", &"CONTROLLER");
-    add("listener.security.protocol.map", &"PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT");
     add("log.dirs", &data.display());
-    if let Some(sasl) = ports.sasl {
-        // The last line of a key counts.
-        let listeners =
-            format!("PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:0");
+    let optional =
+        [(SASL_LISTENER, "SASL_PLAINTEXT", ports.sasl, SASL), (TLS_LISTENER, "SSL", ports.tls, TLS)];
+    let mut listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:0");
+    let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+    for (name, protocol, port, lines) in optional {
+        let Some(port) = port else { continue };
+        listeners.push_str(&format!(",{name}://127.0.0.1:{port}"));
+        protocols.push_str(&format!(",{name}:{protocol}"));
+        lines.iter().for_each(|(key, value)| add(key, value));
+    }
+    add("listener.security.protocol.map", &protocols);
+    if role == Role::Combined {
         add("listeners", &listeners);
-        for (key, value) in SASL {
-            add(key, value);
-        }
     }
     let replication = if role == Role::Combined { ALONE } else { REPLICATED };
     for (key, value) in replication.iter().chain(COMMON) {
@@ -126,12 +136,18 @@ pub(crate) fn server_properties(
 
 /// SCRAM without encryption. The users are in the cluster's own records.
 const SASL: &[(&str, &str)] = &[
-    ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"),
     ("listener.name.sasl.sasl.enabled.mechanisms", "SCRAM-SHA-512"),
     (
         "listener.name.sasl.scram-sha-512.sasl.jaas.config",
         "org.apache.kafka.common.security.scram.ScramLoginModule required;",
     ),
+];
+
+/// TLS with certificates on both sides. Where they are is the caller's business.
+const TLS: &[(&str, &str)] = &[
+    ("listener.name.tls.ssl.keystore.type", "PEM"),
+    ("listener.name.tls.ssl.truststore.type", "PEM"),
+    ("listener.name.tls.ssl.client.auth", "required"),
 ];
 
 /// One replica of everything, so that groups, transactions and share groups work on one node.

@@ -249,7 +249,7 @@ fn find_java() -> Result<PathBuf, BrokerError> {
     Err(BrokerError::JavaTooOld { java, found })
 }
 
-fn find_on_path(tool: &'static str) -> Result<PathBuf, BrokerError> {
+pub(crate) fn find_on_path(tool: &'static str) -> Result<PathBuf, BrokerError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&path).map(|directory| directory.join(tool)).find(|file| file.is_file());
@@ -258,7 +258,7 @@ fn find_on_path(tool: &'static str) -> Result<PathBuf, BrokerError> {
 }
 
 /// Runs a program to its end and returns what it printed; kills it when the time is up.
-fn run(step: &'static str, command: &mut Command, limit: Duration) -> Result<String, BrokerError> {
+pub(crate) fn run(step: &'static str, command: &mut Command, limit: Duration) -> Result<String, BrokerError> {
     let program = PathBuf::from(command.get_program());
     let cannot_run = || BrokerError::io("run", &program);
     // A file, and no pipe: the program never waits for a reader. All share one position in it, so they append.

@@ -33,8 +33,12 @@ fn extra_property_comes_last_and_wins() {
 #[test]
 fn restarted_node_asks_for_its_port_again() {
     let role = Role::Broker { id: 2, controller_port: 9 };
-    let text =
-        server_properties(role, Path::new("/data"), Ports { main: 4711, sasl: None }, &BTreeMap::new());
+    let text = server_properties(
+        role,
+        Path::new("/data"),
+        Ports { main: 4711, ..Ports::default() },
+        &BTreeMap::new(),
+    );
     assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:4711\n"));
     assert!(text.contains("controller.quorum.bootstrap.servers=127.0.0.1:9\n"));
 }
@@ -56,26 +60,28 @@ fn taken_port_is_told_from_other_failures() {
 }
 
 #[test]
-fn sasl_listener_is_there_when_asked_for() {
+fn listeners_with_sasl_and_tls_are_there_when_asked_for() {
     let data = Path::new("/data");
-    let ports = Ports { main: 1, sasl: Some(2) };
+    let ports = Ports { main: 1, sasl: Some(2), tls: Some(3) };
     let text = server_properties(Role::Combined, data, ports, &BTreeMap::new());
     let last = |key: &str| text.lines().rev().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
-    let listeners = "=PLAINTEXT://127.0.0.1:1,SASL://127.0.0.1:2,CONTROLLER://127.0.0.1:0";
+    let listeners = "=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:0,SASL://127.0.0.1:2,TLS://127.0.0.1:3";
     assert_eq!(last("listeners").as_deref(), Some(listeners));
-    assert!(last("listener.security.protocol.map").is_some_and(|map| map.contains("SASL:SASL_PLAINTEXT")));
+    let protocols = "=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL";
+    assert_eq!(last("listener.security.protocol.map").as_deref(), Some(protocols));
     let text = server_properties(Role::Combined, data, Ports::default(), &BTreeMap::new());
-    assert!(!text.contains("SASL"), "{text}");
+    assert!(!text.contains("SASL") && !text.contains("SSL"), "{text}");
 }
 
 #[test]
 fn ports_are_known_once_every_wanted_listener_has_one() {
-    let mut ports = Ports { main: 0, sasl: Some(0) };
+    let mut ports = Ports { main: 0, sasl: Some(0), tls: Some(0) };
     ports.learn(Role::Combined, "CONTROLLER", 3);
     ports.learn(Role::Combined, "SASL", 2);
+    ports.learn(Role::Combined, "TLS", 4);
     assert!(!ports.are_known());
     ports.learn(Role::Combined, "PLAINTEXT", 1);
     assert!(ports.are_known());
-    assert_eq!(ports, Ports { main: 1, sasl: Some(2) });
-    assert!(Ports { main: 1, sasl: None }.are_known());
+    assert_eq!(ports, Ports { main: 1, sasl: Some(2), tls: Some(4) });
+    assert!(Ports { main: 1, ..Ports::default() }.are_known());
 }

@@ -1,5 +1,6 @@
 //! Real brokers: what is written is read back, what is killed comes back, and nothing outlives its process.
 
+mod certificates;
 mod lifetime;
 mod prerequisites;
 mod records;

@@ -39,7 +39,7 @@ fn missing_java_is_told_with_the_line_that_installs_it() {
     check_refused(
         &[],
         expect![[r#"
-        Error: the Kafka tests need `java`, which is not installed; as root, run `apt-get update && apt-get install -y --no-install-recommends maven $(apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 && echo openjdk-17-jre-headless || echo default-jre-headless)`
+        Error: the Kafka tests need `java`, which is not installed; as root, run `apt-get update && apt-get install -y --no-install-recommends maven openssl $(apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 && echo openjdk-17-jre-headless || echo default-jre-headless)`
     "#]],
     );
 }
@@ -50,7 +50,7 @@ fn java_that_is_too_old_is_told_with_the_line_that_installs_a_newer_one() {
     check_refused(
         &[("java", java)],
         expect![[r#"
-        Error: the Kafka tests need Java 17 or newer, but `<bin>/java` is openjdk version "11.0.2" 2019-01-15; as root, run `apt-get update && apt-get install -y --no-install-recommends maven $(apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 && echo openjdk-17-jre-headless || echo default-jre-headless)`
+        Error: the Kafka tests need Java 17 or newer, but `<bin>/java` is openjdk version "11.0.2" 2019-01-15; as root, run `apt-get update && apt-get install -y --no-install-recommends maven openssl $(apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 && echo openjdk-17-jre-headless || echo default-jre-headless)`
     "#]],
     );
 }
@@ -61,7 +61,7 @@ fn missing_maven_is_told_with_the_line_that_installs_it() {
     check_refused(
         &[("java", java)],
         expect![[r#"
-        Error: the Kafka tests need `mvn`, which is not installed; as root, run `apt-get update && apt-get install -y --no-install-recommends maven $(apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 && echo openjdk-17-jre-headless || echo default-jre-headless)`
+        Error: the Kafka tests need `mvn`, which is not installed; as root, run `apt-get update && apt-get install -y --no-install-recommends maven openssl $(apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 && echo openjdk-17-jre-headless || echo default-jre-headless)`
     "#]],
     );
 }
