@@ -90,15 +90,32 @@ pub struct Delivered {
     pub persistence: Persistence,
 }
 
-/// A record that failed, and the record itself for another try.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A record that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryError {
     /// Why.
     pub code: KafkaCode,
     /// Whether it may have been stored nevertheless.
     pub persistence: Persistence,
-    /// What was sent.
-    pub record: Record,
+    /// The partition, if one was chosen by then.
+    pub partition: Option<i32>,
+}
+
+/// What became of a record.
+pub(crate) type Outcome = Result<Delivered, DeliveryError>;
+
+impl DeliveryError {
+    /// Nobody reports the record any more.
+    pub(crate) const LOST: DeliveryError = DeliveryError {
+        code: KafkaCode::DESTROY,
+        persistence: Persistence::PossiblyPersisted,
+        partition: None,
+    };
+
+    /// The record never reached librdkafka's queue.
+    pub(crate) fn refused(code: KafkaCode, partition: Option<i32>) -> DeliveryError {
+        DeliveryError { code, persistence: Persistence::NotPersisted, partition }
+    }
 }
 
 impl fmt::Display for DeliveryError {
@@ -151,8 +168,8 @@ impl fmt::Debug for Delivery {
 struct Cell(Mutex<State>);
 
 enum State {
-    InFlight { record: Record, waker: Option<Waker> },
-    Done(Result<Delivered, DeliveryError>),
+    InFlight { payload: Option<Bytes>, waker: Option<Waker> },
+    Done(Outcome),
     Taken,
 }
 
@@ -166,9 +183,9 @@ impl Cell {
 pub(crate) struct Ticket(Option<Arc<Cell>>);
 
 impl Ticket {
-    /// Both halves of a new cell.
-    pub(crate) fn issue(record: Record) -> (Ticket, Delivery) {
-        let cell = Arc::new(Cell(Mutex::new(State::InFlight { record, waker: None })));
+    /// Both halves of a new cell, which keeps the payload.
+    pub(crate) fn issue(payload: Option<Bytes>) -> (Ticket, Delivery) {
+        let cell = Arc::new(Cell(Mutex::new(State::InFlight { payload, waker: None })));
         (Ticket(Some(Arc::clone(&cell))), Delivery(cell))
     }
 
@@ -187,35 +204,32 @@ impl Ticket {
         Ticket(Some(unsafe { Arc::from_raw(opaque.cast_const().cast::<Cell>()) }))
     }
 
-    /// Resolves the delivery and lets go of the record, which goes to the caller only when it failed.
-    pub(crate) fn resolve(mut self, outcome: Result<Delivered, (KafkaCode, Persistence)>) {
+    /// Resolves the delivery and lets go of the payload.
+    pub(crate) fn resolve(mut self, outcome: Outcome) {
         self.finish(outcome);
     }
 
-    /// Undoes the issue: the record goes back to whoever wanted to send it.
-    pub(crate) fn refuse(mut self) -> Record {
+    /// Undoes the issue: the payload goes back to whoever wanted to send it.
+    pub(crate) fn refuse(mut self) -> Option<Bytes> {
         let cell = self.0.take().expect("a ticket holds its cell until it is used up");
         let state = mem::replace(&mut *cell.lock(), State::Taken);
         match state {
-            State::InFlight { record, .. } => record,
+            State::InFlight { payload, .. } => payload,
             State::Done(_) | State::Taken => {
                 unreachable!("only a ticket ends the flight, and this one had not")
             }
         }
     }
 
-    fn finish(&mut self, outcome: Result<Delivered, (KafkaCode, Persistence)>) {
+    fn finish(&mut self, outcome: Outcome) {
         let Some(cell) = self.0.take() else { return };
         let mut state = cell.lock();
-        let State::InFlight { record, waker } = mem::replace(&mut *state, State::Taken) else { return };
-        let (outcome, delivered_record) = match outcome {
-            Ok(delivered) => (Ok(delivered), Some(record)),
-            Err((code, persistence)) => (Err(DeliveryError { code, persistence, record }), None),
+        let State::InFlight { payload, waker } = mem::replace(&mut *state, State::Done(outcome)) else {
+            return;
         };
-        *state = State::Done(outcome);
         drop(state);
         // Both run foreign code (a waker, the owner of a payload), so the lock is released first.
-        drop(delivered_record);
+        drop(payload);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -224,7 +238,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.finish(Err((KafkaCode::DESTROY, Persistence::PossiblyPersisted)));
+        self.finish(Err(DeliveryError::LOST));
     }
 }
 

@@ -50,11 +50,10 @@ impl<'q> Event<'q> {
         KafkaCode::from_raw(unsafe { sys::int::rd_kafka_event_error(self.raw.as_ptr()) })
     }
 
-    /// The next delivery report; the message belongs to the event.
-    pub(crate) fn next_message(&self) -> Option<NonNull<sys::rd_kafka_message_t>> {
-        // SAFETY: `self` owns the live event.
-        let message = unsafe { sys::rd_kafka_event_message_next(self.raw.as_ptr()) };
-        NonNull::new(message.cast_mut())
+    /// Takes the next delivery reports, as many as there is room for; the messages belong to the event.
+    pub(crate) fn next_messages(&self, messages: &mut [*const sys::rd_kafka_message_t]) -> usize {
+        // SAFETY: `self` owns the live event, and `messages` has room for as many pointers as said.
+        unsafe { sys::rd_kafka_event_message_array(self.raw.as_ptr(), messages.as_mut_ptr(), messages.len()) }
     }
 
     /// The opaque of a commit result.

@@ -16,7 +16,7 @@
 //! | `rd_kafka_queue_t` | `Queue` | any; one task waits | disarmed before its waker is freed (`rd_kafka_queue_cb_event_enable`) |
 //! | `rd_kafka_event_t` | `Event`, one loop turn | the draining one | before its client (`rd_kafka_event_destroy`) |
 //! | `rd_kafka_topic_t` | [`Topic`] | any | before its client (`rd_kafka_topic_destroy`) |
-//! | produced payload | the cell of its [`Delivery`] | any | outlives its delivery report (`rd_kafka_produceva`, no COPY, no FREE) |
+//! | produced payload | the cell of its [`Delivery`], or its slot of a [`batch`] | any | outlives its delivery report (`rd_kafka_produce`, no COPY, no FREE) |
 //! | consumed message | [`Message`] | any; headers parsed once | before its client (`rd_kafka_message_destroy`) |
 //! | partition list | `List`, inside one call | the calling one | before its client: it holds partitions (`rd_kafka_topic_partition_list_destroy`) |
 //! | configuration | [`ClientConfig`] | any | until a client takes it over (`rd_kafka_new`) |
@@ -30,6 +30,7 @@
 
 mod sys;
 
+mod batch;
 mod client;
 mod code;
 mod config;
@@ -44,6 +45,7 @@ mod producer;
 mod queue;
 mod teardown;
 
+pub use crate::batch::{BatchDelivery, BatchSender, Outcomes, batch};
 pub use crate::client::{builtin_features, version};
 pub use crate::code::KafkaCode;
 pub use crate::config::{ClientConfig, ConfigError, ConfigErrorKind};
@@ -54,7 +56,9 @@ pub use crate::event::LogLine;
 pub use crate::message::{Headers, Message, MessageError, Timestamp};
 pub use crate::mock::MockCluster;
 pub use crate::partitions::{OFFSET_BEGINNING, OFFSET_END, TopicPartition};
-pub use crate::producer::{DeliveryReport, Producer, ProducerEvent, Rejected, Topic};
+pub use crate::producer::{
+    DeliveryReport, DeliveryReports, Producer, ProducerEvent, RUN_MAX, Rejected, Topic,
+};
 pub use crate::teardown::Destroyed;
 
 #[cfg(test)]

@@ -18,5 +18,6 @@ pub use crate::consumer::{
 };
 pub use crate::embedded::{EmbeddedConfig, KafkaEmbeddedComponent};
 pub use crate::producer::{
-    Delivery, KafkaProducerComponent, Producer, ProducerConfig, Record, SendError, SendFuture, Target,
+    Deliveries, Delivery, KafkaProducerComponent, Producer, ProducerConfig, Record, SendBatchError,
+    SendBatchFuture, SendError, SendFuture, Target,
 };

@@ -9,7 +9,7 @@
 //! | every future resolves, at the latest when the producer stops | [`handle`] |
 //! | an error says whether to try again | [`error`] |
 //!
-//! Deliberately absent: transactions, and one waiter for many records.
+//! Deliberately absent: transactions.
 
 mod component;
 mod config;
@@ -17,6 +17,8 @@ mod config;
 mod handle;
 mod record;
 mod send;
+
+mod batch;
 
 mod error;
 
@@ -27,9 +29,10 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
+pub use crate::producer::batch::{Deliveries, SendBatchFuture};
 pub use crate::producer::component::KafkaProducerComponent;
 pub use crate::producer::config::ProducerConfig;
-pub use crate::producer::error::{SendError, Target};
+pub use crate::producer::error::{SendBatchError, SendError, Target};
 pub use crate::producer::handle::Producer;
 pub use crate::producer::record::{Delivery, Record};
 pub use crate::producer::send::SendFuture;

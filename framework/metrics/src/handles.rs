@@ -140,6 +140,18 @@ impl Histogram {
         self.0.sum.add(value);
     }
 
+    /// Counts `count` observations between `low` and `high` at once, if one bucket takes both; `false`, and nothing is
+    /// counted, if not: then each has to be observed by itself. The sum takes them as spread evenly between the two.
+    pub fn observe_between(&self, low: f64, high: f64, count: u32) -> bool {
+        let idx = self.0.bounds.partition_point(|bound| *bound < low);
+        let is_one_bucket = low <= high && self.0.bounds.get(idx).is_none_or(|bound| high <= *bound);
+        if is_one_bucket {
+            self.0.buckets[idx].fetch_add(u64::from(count), Relaxed);
+            self.0.sum.add(f64::midpoint(low, high) * f64::from(count));
+        }
+        is_one_bucket
+    }
+
     /// What has been observed so far. Observations made meanwhile may be in the buckets and not yet in the sum.
     #[must_use]
     pub fn get(&self) -> HistogramValue {

@@ -462,3 +462,17 @@ proptest! {
         prop_assert_eq!(&older[0].labels, &samples[0].labels);
     }
 }
+
+#[test]
+fn observations_between_two_values_count_when_one_bucket_takes_both() {
+    let wait = Histogram::new(&WAIT);
+    for (low, high) in [(0.0, 0.1), (0.2, 1.0), (3.0, 9.0), (0.5, 0.5)] {
+        assert!(wait.observe_between(low, high, 2), "{low} to {high}");
+    }
+    for (low, high) in [(0.1, 0.2), (1.0, 1.1), (2.5, 2.6), (0.9, 0.2), (f64::NAN, 1.0), (0.2, f64::NAN)] {
+        assert!(!wait.observe_between(low, high, 2), "{low} to {high}");
+    }
+    let value = wait.get();
+    assert_eq!(value.buckets, [2, 4, 0, 2]);
+    assert!((value.sum - (0.1 + 1.2 + 12.0 + 1.0)).abs() < 1e-9, "{}", value.sum);
+}

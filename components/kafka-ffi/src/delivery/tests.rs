@@ -8,13 +8,17 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::{Delivered, Delivery, DeliveryError, Persistence, Record, Ticket};
+use super::{Delivered, Delivery, DeliveryError, Persistence, Ticket};
 use crate::code::KafkaCode;
 
 const ARRIVED: Delivered =
     Delivered { partition: 3, offset: Some(7), timestamp_ms: None, persistence: Persistence::Persisted };
 
-const FAILED: (KafkaCode, Persistence) = (KafkaCode::MSG_TIMED_OUT, Persistence::PossiblyPersisted);
+const FAILED: DeliveryError = DeliveryError {
+    code: KafkaCode::MSG_TIMED_OUT,
+    persistence: Persistence::PossiblyPersisted,
+    partition: Some(3),
+};
 
 /// A payload whose releases are counted.
 struct Counted {
@@ -34,10 +38,10 @@ impl Drop for Counted {
     }
 }
 
-fn counted() -> (Record, Arc<AtomicUsize>) {
+fn counted() -> (Option<Bytes>, Arc<AtomicUsize>) {
     let released = Arc::new(AtomicUsize::new(0));
     let owner = Counted { bytes: vec![7; 100], released: Arc::clone(&released) };
-    (Record::new(Bytes::from_owner(owner)), released)
+    (Some(Bytes::from_owner(owner)), released)
 }
 
 #[derive(Default)]
@@ -62,8 +66,8 @@ fn round_trip(ticket: Ticket) -> Ticket {
 
 #[test]
 fn a_report_wakes_the_waiting_future_and_releases_the_payload() {
-    let (record, released) = counted();
-    let (ticket, mut delivery) = Ticket::issue(record);
+    let (payload, released) = counted();
+    let (ticket, mut delivery) = Ticket::issue(payload);
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     assert!(poll(&mut delivery, &waker).is_pending());
@@ -77,14 +81,14 @@ fn a_report_wakes_the_waiting_future_and_releases_the_payload() {
 
 #[test]
 fn a_report_before_the_first_poll_is_kept() {
-    let (ticket, mut delivery) = Ticket::issue(Record::default());
+    let (ticket, mut delivery) = Ticket::issue(None);
     round_trip(ticket).resolve(Ok(ARRIVED));
     assert_eq!(poll(&mut delivery, Waker::noop()), Poll::Ready(Ok(ARRIVED)));
 }
 
 #[test]
 fn the_last_task_to_poll_is_the_one_woken() {
-    let (ticket, mut delivery) = Ticket::issue(Record::default());
+    let (ticket, mut delivery) = Ticket::issue(None);
     let (first, second) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
     assert!(poll(&mut delivery, &Waker::from(Arc::clone(&first))).is_pending());
     assert!(poll(&mut delivery, &Waker::from(Arc::clone(&second))).is_pending());
@@ -94,24 +98,18 @@ fn the_last_task_to_poll_is_the_one_woken() {
 }
 
 #[test]
-fn a_failed_delivery_hands_the_record_back() {
-    let (record, released) = counted();
-    let first_byte = record.payload.as_ref().unwrap().as_ptr();
-    let (ticket, mut delivery) = Ticket::issue(record);
+fn a_failed_delivery_says_why_and_releases_the_payload() {
+    let (payload, released) = counted();
+    let (ticket, mut delivery) = Ticket::issue(payload);
     round_trip(ticket).resolve(Err(FAILED));
-
-    let Poll::Ready(Err(error)) = poll(&mut delivery, Waker::noop()) else { panic!("it failed") };
-    assert_eq!((error.code, error.persistence), FAILED);
-    assert_eq!(error.record.payload.as_ref().unwrap().as_ptr(), first_byte);
-    assert_eq!(released.load(Ordering::SeqCst), 0);
-    drop(error);
+    assert_eq!(poll(&mut delivery, Waker::noop()), Poll::Ready(Err(FAILED)));
     assert_eq!(released.load(Ordering::SeqCst), 1);
 }
 
 #[test]
 fn a_dropped_future_keeps_the_payload_until_the_report() {
-    let (record, released) = counted();
-    let (ticket, delivery) = Ticket::issue(record);
+    let (payload, released) = counted();
+    let (ticket, delivery) = Ticket::issue(payload);
     let opaque = ticket.into_opaque();
     drop(delivery);
     assert_eq!(released.load(Ordering::SeqCst), 0);
@@ -121,10 +119,10 @@ fn a_dropped_future_keeps_the_payload_until_the_report() {
 }
 
 #[test]
-fn a_refused_record_comes_back_untouched() {
-    let (record, released) = counted();
-    let copy = record.clone();
-    let (ticket, delivery) = Ticket::issue(record);
+fn a_refused_payload_comes_back_untouched() {
+    let (payload, released) = counted();
+    let copy = payload.clone();
+    let (ticket, delivery) = Ticket::issue(payload);
     assert_eq!(round_trip(ticket).refuse(), copy);
     drop((delivery, copy));
     assert_eq!(released.load(Ordering::SeqCst), 1);
@@ -132,7 +130,7 @@ fn a_refused_record_comes_back_untouched() {
 
 #[test]
 fn a_ticket_lost_fails_its_delivery() {
-    let (ticket, mut delivery) = Ticket::issue(Record::default());
+    let (ticket, mut delivery) = Ticket::issue(None);
     drop(ticket);
     let Poll::Ready(Err(error)) = poll(&mut delivery, Waker::noop()) else { panic!("it failed") };
     assert_eq!(error.code, KafkaCode::DESTROY);
@@ -141,8 +139,8 @@ fn a_ticket_lost_fails_its_delivery() {
 #[test]
 fn both_owners_may_go_at_the_same_time() {
     for _ in 0..200 {
-        let (record, released) = counted();
-        let (ticket, mut delivery) = Ticket::issue(record);
+        let (payload, released) = counted();
+        let (ticket, mut delivery) = Ticket::issue(payload);
         thread::scope(|scope| {
             scope.spawn(|| round_trip(ticket).resolve(Ok(ARRIVED)));
             scope.spawn(|| {

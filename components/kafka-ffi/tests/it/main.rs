@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test helper that fails should fail its test")]
 
+mod batches;
 mod consuming;
 mod producing;
 mod support;

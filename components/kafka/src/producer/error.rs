@@ -7,12 +7,14 @@ use std::time::Duration;
 use mainspring_config::HumanDuration;
 use mainspring_kafka_ffi::KafkaCode;
 
+use crate::producer::batch::Deliveries;
+
 /// Where a record was going: `` `orders`[3] ``, or `` `orders` `` without a chosen partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The topic.
     pub topic: Arc<str>,
-    /// The partition, when the sender chose one.
+    /// The partition, when one was chosen: by the sender, or by the partitioner before it failed.
     pub partition: Option<i32>,
 }
 
@@ -170,6 +172,58 @@ impl SendError {
             | Self::Fatal { target, .. }
             | Self::Rejected { target, .. } => target,
         }
+    }
+}
+
+/// Records of a batch were not delivered; the others were.
+///
+/// Its text names the first failure; [`SendBatchError::failures`] has them all.
+#[derive(Debug)]
+pub struct SendBatchError {
+    /// Never empty.
+    failures: Vec<(usize, SendError)>,
+    deliveries: Deliveries,
+}
+
+impl fmt::Display for SendBatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (failed, all) = (self.failures.len(), self.deliveries.len());
+        write!(
+            f,
+            "{failed} of {all} records of a batch were not delivered, the first of them record {}",
+            self.failures[0].0
+        )
+    }
+}
+
+impl std::error::Error for SendBatchError {
+    /// The first failure.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.failures[0].1)
+    }
+}
+
+impl SendBatchError {
+    pub(crate) fn new(failures: Vec<(usize, SendError)>, deliveries: Deliveries) -> SendBatchError {
+        SendBatchError { failures, deliveries }
+    }
+
+    /// The records that failed, by their numbers in the batch, in ascending order. Never empty.
+    #[must_use]
+    pub fn failures(&self) -> &[(usize, SendError)] {
+        &self.failures
+    }
+
+    /// Where the others are: [`Deliveries::get`] has nothing for those that failed.
+    #[must_use]
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
+    }
+
+    /// Whether sending all that failed again may help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.failures.iter().all(|(_, error)| error.is_retryable())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainspring_kafka_ffi::{Delivered, DeliveryReport, KafkaCode};
+use mainspring_kafka_ffi::{DeliveryReport, DeliveryReports, KafkaCode};
 use mainspring_logging::Level;
 
 use crate::client::log_at;
@@ -15,40 +15,59 @@ pub(crate) fn started(component: &str, brokers: &str, security_protocol: &str, c
     tracing::info!(component, brokers, security_protocol, client, "Producer is ready to connect");
 }
 
-pub(crate) fn delivered(
-    component: &str,
-    level: Level,
-    topic: &TopicMetrics,
-    report: &DeliveryReport<'_>,
-    delivered: &Delivered,
-) {
-    let bytes = report.payload.map_or(0, <[u8]>::len) + report.key_len;
-    topic.delivered(bytes, report.latency);
-    let offset = delivered.offset.unwrap_or(-1);
-    let latency_ms = report.latency.unwrap_or_default().as_secs_f64() * 1e3;
-    log_at!(
-        level,
-        component,
-        topic = &*topic.name,
-        partition = delivered.partition,
-        offset,
-        latency_ms,
-        "Record delivered"
-    );
+/// How many records an event has reported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) delivered: u32,
+    pub(crate) failed: usize,
 }
 
-pub(crate) fn delivery_failed(
+/// Records of one topic were acknowledged, or failed after they had been accepted.
+pub(crate) fn reported(
+    component: &str,
+    level: Level,
+    metrics: &Metrics,
+    topic: &TopicMetrics,
+    reports: &DeliveryReports<'_>,
+) -> Tally {
+    let mut tally = Tally::default();
+    let mut bytes = 0;
+    for report in reports.iter() {
+        if let Some(code) = report.error() {
+            tally.failed += 1;
+            delivery_failed(component, metrics, topic, &report, code);
+        } else {
+            tally.delivered += 1;
+            bytes += report.payload_len() + report.key_len();
+            log_at!(
+                level,
+                component,
+                topic = &*topic.name,
+                partition = report.partition(),
+                offset = report.offset().unwrap_or(-1),
+                latency_ms = report.latency().unwrap_or_default().as_secs_f64() * 1e3,
+                "Record delivered"
+            );
+        }
+    }
+    let delivered = reports.iter().filter(|report| report.error().is_none());
+    topic.delivered(tally.delivered, bytes, delivered.map(|report| report.latency()));
+    tally
+}
+
+fn delivery_failed(
     component: &str,
     metrics: &Metrics,
     topic: &TopicMetrics,
     report: &DeliveryReport<'_>,
     code: KafkaCode,
 ) {
-    topic.failed(report.latency);
+    let latency = report.latency();
+    topic.failed(latency);
     let retryable = error::is_retryable(code.as_raw());
-    metrics.error(&topic.name, &code.name(), retryable, report.latency);
+    metrics.error(&topic.name, &code.name(), retryable, latency);
     let error = code.description();
-    let (topic, partition) = (&*topic.name, report.partition);
+    let (topic, partition) = (&*topic.name, report.partition());
     tracing::warn!(component, topic, partition, %code, error, retryable, "Record was not delivered");
 }
 
@@ -66,9 +85,19 @@ pub(crate) fn refused(
     tracing::warn!(component, topic, partition, %code, error, retryable, "Record was refused");
 }
 
-pub(crate) fn met_full_queue(component: &str, level: Level, topic: &TopicMetrics) {
-    topic.met_full_queue();
-    log_at!(level, component, topic = &*topic.name, "Record waits for space in the queue");
+pub(crate) fn met_full_queue(component: &str, level: Level, topic: &TopicMetrics, records: usize) {
+    topic.met_full_queue(records);
+    log_at!(level, component, topic = &*topic.name, records, "Records wait for space in the queue");
+}
+
+/// Records that waited in line for space had to give up: one line for all of a batch.
+pub(crate) fn gave_up(component: &str, metrics: &Metrics, topic: &str, records: usize, code: KafkaCode) {
+    let retryable = error::is_retryable(code.as_raw());
+    for _ in 0..records {
+        metrics.error(topic, &code.name(), retryable, None);
+    }
+    let error = code.description();
+    tracing::warn!(component, topic, records, %code, error, retryable, "Records were refused");
 }
 
 pub(crate) fn draining(component: &str, in_flight: usize, limit: Duration) {
@@ -76,8 +105,8 @@ pub(crate) fn draining(component: &str, in_flight: usize, limit: Duration) {
     tracing::info!(component, in_flight, limit_ms, "Producer waits for records in flight");
 }
 
-pub(crate) fn stopped(component: &str, undelivered: &BTreeMap<Arc<str>, u64>, in_flight: usize) {
-    let total: u64 = undelivered.values().sum();
+pub(crate) fn stopped(component: &str, undelivered: &BTreeMap<Arc<str>, usize>, in_flight: usize) {
+    let total: usize = undelivered.values().sum();
     if total == 0 && in_flight == 0 {
         tracing::info!(component, "Producer stopped; every record was answered");
         return;

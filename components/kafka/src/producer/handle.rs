@@ -15,13 +15,14 @@ use mainspring_core::Health;
 use mainspring_kafka_ffi::{self as ffi, KafkaCode, ProducerEvent};
 use mainspring_logging::Level;
 use mainspring_metrics::{Collector, Snapshot, UserverView};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use crate::client::{ClientState, Credentials};
+use crate::producer::batch::{Rest, Run, SendBatchFuture};
 use crate::producer::error::{SendError, Target};
 use crate::producer::events;
-use crate::producer::line::{Attempt, Line, Place};
+use crate::producer::line::{Line, Place};
 use crate::producer::metrics::{Metrics, TopicMetrics};
 use crate::producer::record::{Delivery, Record};
 use crate::producer::send::{InFlight, SendFuture, Waiting};
@@ -89,6 +90,41 @@ impl Producer {
         }
     }
 
+    /// Hands many records over at once and returns the one future of all their acknowledgements. Costs less than
+    /// [`Producer::send_async`] for each, and tells as much.
+    ///
+    /// Records go in the order in which they are given, to whatever topics and partitions. Those that find the queue full
+    /// wait for space in line, for `delivery_timeout` at most, and go without anybody's help as it comes. An iterator makes
+    /// each record when its turn comes, so that not all of them need memory at once:
+    ///
+    /// ```no_run
+    /// # async fn example(producer: mainspring_kafka::Producer) {
+    /// use mainspring_kafka::Record;
+    ///
+    /// let records = (0..1000).map(|number| Record::to("orders").with_payload(format!("order {number}")));
+    /// match producer.send_batch(records).await {
+    ///     Ok(deliveries) => println!("the last one is at {:?}", deliveries.get(999)),
+    ///     Err(error) => {
+    ///         for (number, error) in error.failures() {
+    ///             println!("record {number} is not there: {error}");
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendBatchError`] when any record fails. It says which, and where the others are.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take back records in flight; those that still wait for space are not sent.
+    pub fn send_batch<I>(&self, records: I) -> SendBatchFuture
+    where
+        I: IntoIterator<Item = Record, IntoIter: ExactSizeIterator>,
+    {
+        SendBatchFuture::new(&self.inner, records.into_iter())
+    }
+
     /// Records that wait for their acknowledgement; 0 once the producer has stopped.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -107,7 +143,7 @@ pub(crate) struct Inner {
     live: ArcSwapOption<Live>,
     state: ClientState,
     metrics: Metrics,
-    line: Line<ToSend, Result<InFlight, SendError>>,
+    line: Line<Waiter>,
     /// Records accepted and not yet reported. librdkafka's own count includes events that are not records.
     in_flight: AtomicUsize,
     delivery_timeout: Duration,
@@ -119,7 +155,7 @@ pub(crate) struct Inner {
     /// Wakes whoever waits for the queue to become empty.
     served: Notify,
     /// Records lost while stopping, by topic.
-    undelivered: Mutex<BTreeMap<Arc<str>, u64>>,
+    undelivered: Mutex<BTreeMap<Arc<str>, usize>>,
 }
 
 /// The client.
@@ -134,11 +170,23 @@ struct ToSend {
     record: ffi::Record,
 }
 
+/// Who waits for space.
+enum Waiter {
+    /// One record, and whom to answer.
+    Record(ToSend, oneshot::Sender<Result<InFlight, SendError>>),
+    /// What is left of a batch.
+    Batch(Rest),
+}
+
 /// Why a record was not accepted.
 enum Refused {
     Full(ToSend),
     Failed(SendError),
 }
+
+/// The queue is full; what was not sent is still there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoSpace;
 
 impl Live {
     pub(crate) fn new(client: ffi::Producer) -> Live {
@@ -234,7 +282,7 @@ impl Inner {
         }
         let topic = Arc::clone(topic.shared_name());
         match sent {
-            Ok(delivery) => Ok(InFlight { topic, partition, producer: Arc::clone(self), delivery }),
+            Ok(delivery) => Ok(InFlight { topic, producer: Arc::clone(self), delivery }),
             Err(rejected) if rejected.code == KafkaCode::QUEUE_FULL => {
                 Err(Refused::Full(ToSend { topic, record: rejected.record }))
             }
@@ -242,40 +290,128 @@ impl Inner {
         }
     }
 
+    /// Hands over the records of a run; an error when there was no space for those left in it.
+    pub(crate) fn send_run(&self, run: &mut Run, sender: &mut ffi::BatchSender) -> Result<(), NoSpace> {
+        let Run { topic, records } = run;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let fail = |records: &mut Vec<ffi::Record>, sender: &mut ffi::BatchSender, code| {
+            records.drain(..).for_each(|record| sender.fail(code, record.partition));
+        };
+        let live = self.live.load();
+        let Some(live) = live.as_ref().filter(|_| !self.is_closed()) else {
+            fail(records, sender, KafkaCode::DESTROY);
+            return Ok(());
+        };
+        let handle = match live.client.topic(topic) {
+            Ok(handle) => handle,
+            Err(error) => {
+                events::gave_up(self.state.component(), &self.metrics, topic, records.len(), error.code);
+                fail(records, sender, error.code);
+                return Ok(());
+            }
+        };
+        // Counted beforehand, as reports may come before `send_run` returns.
+        let count = records.len();
+        self.in_flight.fetch_add(count, Ordering::Relaxed);
+        let mut n_refused = 0;
+        let sent = live.client.send_run(&handle, records, sender, &mut |partition, code| {
+            n_refused += 1;
+            events::refused(self.state.component(), &self.metrics, topic, partition, code);
+        });
+        let n_not_sent = n_refused + records.len();
+        if 0 < n_not_sent {
+            self.in_flight.fetch_sub(n_not_sent, Ordering::Relaxed);
+            // Whoever drains the queue may have counted these.
+            self.served.notify_waiters();
+        }
+        sent.map_err(|_full| NoSpace)
+    }
+
     fn wait_in_line(self: &Arc<Self>, to_send: ToSend) -> SendFuture {
         let target = Target { topic: Arc::clone(&to_send.topic), partition: to_send.record.partition };
         let metrics = self.metrics.topic(&target.topic);
-        events::met_full_queue(self.state.component(), self.operation_level, &metrics);
-        let place = self.line.join(to_send);
+        events::met_full_queue(self.state.component(), self.operation_level, &metrics, 1);
+        let (answer, answered) = oneshot::channel();
+        let place = self.line.join(Waiter::Record(to_send, answer));
         self.serve_line();
-        SendFuture::waiting(Waiting::new(Arc::clone(self), target, place))
+        SendFuture::waiting(Waiting::new(Arc::clone(self), target, place, answered))
+    }
+
+    /// Takes the last place in line for what is left of a batch.
+    pub(crate) fn line_up(self: &Arc<Self>, rest: Rest) -> Place {
+        for (topic, count) in rest.counts() {
+            let metrics = self.metrics.topic(topic);
+            events::met_full_queue(self.state.component(), self.operation_level, &metrics, count);
+        }
+        let place = self.line.join(Waiter::Batch(rest));
+        self.serve_line();
+        place
+    }
+
+    pub(crate) fn is_line_empty(&self) -> bool {
+        self.line.is_empty()
     }
 
     /// Hands over as many records as there is space for.
     fn serve_line(self: &Arc<Self>) {
-        self.line.advance(|ToSend { topic, record }| match self.try_enqueue(&topic, record) {
-            Ok(in_flight) => Attempt::Done(Ok(in_flight)),
-            Err(Refused::Failed(error)) => Attempt::Done(Err(error)),
-            Err(Refused::Full(to_send)) => Attempt::Full(to_send),
+        self.line.advance(|waiter| match waiter {
+            Waiter::Record(ToSend { topic, record }, answer) => {
+                let result = match self.try_enqueue(&topic, record) {
+                    Ok(in_flight) => Ok(in_flight),
+                    Err(Refused::Failed(error)) => Err(error),
+                    Err(Refused::Full(to_send)) => return Some(Waiter::Record(to_send, answer)),
+                };
+                // Whoever waited may have gone a moment ago.
+                drop(answer.send(result));
+                None
+            }
+            Waiter::Batch(mut rest) => {
+                if rest.advance(self) {
+                    None
+                } else {
+                    Some(Waiter::Batch(rest))
+                }
+            }
         });
     }
 
     /// Refuses everybody in line; called once the producer is closed.
     fn turn_line_away(&self) {
-        self.line.advance(|ToSend { topic, record }| {
-            self.count_undelivered(&topic);
-            Attempt::Done(Err(self.shut_down(topic, record.partition)))
+        self.line.advance(|waiter| {
+            match waiter {
+                Waiter::Record(ToSend { topic, record }, answer) => {
+                    self.count_undelivered(&topic, 1);
+                    drop(answer.send(Err(self.shut_down(topic, record.partition))));
+                }
+                Waiter::Batch(rest) => {
+                    rest.counts().for_each(|(topic, count)| self.count_undelivered(topic, count));
+                    rest.fail(KafkaCode::DESTROY);
+                }
+            }
+            None
         });
     }
 
-    /// Takes a record back; `false` when its turn has come already.
-    pub(crate) fn leave_line(self: &Arc<Self>, place: &Place<Result<InFlight, SendError>>) -> bool {
+    /// Takes whoever stands there out of the line; `false` when its turn has come already.
+    pub(crate) fn leave_line(self: &Arc<Self>, place: Place) -> bool {
         let has_left = self.line.leave(place).is_some();
         if has_left {
             // Smaller ones behind it may fit.
             self.serve_line();
         }
         has_left
+    }
+
+    /// The rest of a batch has waited for too long.
+    pub(crate) fn give_up(self: &Arc<Self>, place: Place) {
+        let Some(Waiter::Batch(rest)) = self.line.leave(place) else { return };
+        for (topic, count) in rest.counts() {
+            events::gave_up(self.state.component(), &self.metrics, topic, count, KafkaCode::QUEUE_FULL);
+        }
+        rest.fail(KafkaCode::QUEUE_FULL);
+        self.serve_line();
     }
 
     /// The error of a record that never reached the queue, which is reported here.
@@ -296,9 +432,9 @@ impl Inner {
         }
     }
 
-    fn count_undelivered(&self, topic: &Arc<str>) {
+    fn count_undelivered(&self, topic: &Arc<str>, count: usize) {
         let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
-        *undelivered.entry(Arc::clone(topic)).or_default() += 1;
+        *undelivered.entry(Arc::clone(topic)).or_default() += count;
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -327,12 +463,13 @@ impl Inner {
         last: &mut Option<Arc<TopicMetrics>>,
     ) {
         match event {
-            ProducerEvent::Delivered(report) => {
-                let topic = match last.take().filter(|topic| *topic.name == *report.topic) {
+            ProducerEvent::Reports(reports) => {
+                let name = reports.topic();
+                let topic = match last.take().filter(|topic| *topic.name == *name) {
                     Some(topic) => topic,
-                    None => self.metrics.topic(report.topic),
+                    None => self.metrics.topic(name),
                 };
-                self.on_report(&topic, &report);
+                self.on_reports(&topic, &reports);
                 *last = Some(topic);
             }
             ProducerEvent::Error(error) => self.state.on_error(&error),
@@ -348,20 +485,15 @@ impl Inner {
         }
     }
 
-    fn on_report(&self, topic: &Arc<TopicMetrics>, report: &ffi::DeliveryReport<'_>) {
+    fn on_reports(&self, topic: &Arc<TopicMetrics>, reports: &ffi::DeliveryReports<'_>) {
+        self.in_flight.fetch_sub(reports.len(), Ordering::Relaxed);
         let component = self.state.component();
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        match report.result {
-            Ok(delivered) => {
-                self.state.on_answer();
-                events::delivered(component, self.operation_level, topic, report, &delivered);
-            }
-            Err(code) => {
-                events::delivery_failed(component, &self.metrics, topic, report, code);
-                if self.is_closed() {
-                    self.count_undelivered(&topic.name);
-                }
-            }
+        let tally = events::reported(component, self.operation_level, &self.metrics, topic, reports);
+        if 0 < tally.delivered {
+            self.state.on_answer();
+        }
+        if 0 < tally.failed && self.is_closed() {
+            self.count_undelivered(&topic.name, tally.failed);
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use mainspring_kafka_ffi::{self as ffi, KafkaCode};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::producer::error::{SendError, Target};
@@ -33,7 +34,8 @@ enum Stage {
 pub(crate) struct Waiting {
     target: Target,
     producer: Arc<Inner>,
-    place: Place<Result<InFlight, SendError>>,
+    place: Place,
+    answer: oneshot::Receiver<Result<InFlight, SendError>>,
     give_up: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -41,7 +43,6 @@ pub(crate) struct Waiting {
 /// A record that librdkafka has accepted.
 pub(crate) struct InFlight {
     pub(crate) topic: Arc<str>,
-    pub(crate) partition: Option<i32>,
     pub(crate) producer: Arc<Inner>,
     pub(crate) delivery: ffi::Delivery,
 }
@@ -83,21 +84,22 @@ impl Waiting {
     pub(crate) fn new(
         producer: Arc<Inner>,
         target: Target,
-        place: Place<Result<InFlight, SendError>>,
+        place: Place,
+        answer: oneshot::Receiver<Result<InFlight, SendError>>,
     ) -> Waiting {
         let give_up = Instant::now() + producer.delivery_timeout();
-        Waiting { target, producer, place, give_up, timer: None }
+        Waiting { target, producer, place, answer, give_up, timer: None }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<InFlight, SendError>> {
         loop {
-            if let Poll::Ready(answer) = Pin::new(&mut self.place.answer).poll(cx) {
+            if let Poll::Ready(answer) = Pin::new(&mut self.answer).poll(cx) {
                 // Without an answer the line is gone, and with it the producer.
                 return Poll::Ready(answer.unwrap_or_else(|_| Err(self.error(KafkaCode::DESTROY))));
             }
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.give_up)));
             ready!(timer.as_mut().poll(cx));
-            if self.producer.leave_line(&self.place) {
+            if self.producer.leave_line(self.place) {
                 let Target { topic, partition } = self.target.clone();
                 return Poll::Ready(Err(self.producer.refused(topic, partition, KafkaCode::QUEUE_FULL)));
             }
@@ -112,7 +114,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.producer.leave_line(&self.place);
+        self.producer.leave_line(self.place);
     }
 }
 
@@ -132,7 +134,7 @@ impl Future for SendFuture {
         Poll::Ready(match (std::mem::replace(&mut self.0, Stage::Done), result) {
             (Stage::InFlight(record), Some(Ok(delivered))) => Ok(Delivery::new(record.topic, delivered)),
             (Stage::InFlight(record), Some(Err(error))) => {
-                let target = Target { topic: record.topic, partition: record.partition };
+                let target = Target { topic: record.topic, partition: error.partition };
                 Err(record.producer.error(error.code, target))
             }
             (Stage::Refused(error), _) => Err(error),
