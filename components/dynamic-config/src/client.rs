@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
-use mainspring_config::Violation;
+use mainspring_config::{Surroundings, Violation};
 use mainspring_core::{Component, ComponentContext, Dependencies, LoadError, ServiceOutline};
+use serde::Deserialize;
 
 use crate::protocol::{Question, Reply};
-use crate::{ClientConfig, FetchError, exchange};
+use crate::{ClientConfig, DynamicConfigError, FetchError, exchange};
 
 /// Pause before the second attempt; it doubles before each further one.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -21,6 +22,13 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 pub struct DynamicConfigClient {
     config: ClientConfig,
     url: Uri,
+    stage: Option<String>,
+}
+
+/// The file that `configs-stage-filepath` names.
+#[derive(Deserialize)]
+struct Environment {
+    env_name: String,
 }
 
 impl DynamicConfigClient {
@@ -35,7 +43,7 @@ impl DynamicConfigClient {
         let question = Question {
             ids,
             updated_since,
-            stage_name: self.config.configs_stage.as_deref(),
+            stage_name: self.stage.as_deref(),
             service: self.config.get_configs_overrides_for_service.then_some(&*self.config.service_name),
         };
         let body = serde_json::to_vec(&question).map_err(|source| self.malformed(source))?;
@@ -82,10 +90,27 @@ impl Component for DynamicConfigClient {
         Dependencies::none()
     }
 
-    async fn load(config: ClientConfig, _: &ComponentContext) -> Result<Self, LoadError> {
+    async fn load(config: ClientConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let url = config.url().map_err(LoadError::message)?;
-        Ok(Self { config, url })
+        let stage = match config.configs_stage_filepath.clone() {
+            Some(path) => {
+                let surroundings = cx.surroundings();
+                let read =
+                    cx.spawn_blocking("dynamic-config-stage", move || read_stage(&path, &*surroundings));
+                Some(read.await??)
+            }
+            None => config.configs_stage.clone(),
+        };
+        Ok(Self { config, url, stage })
     }
+}
+
+fn read_stage(path: &str, surroundings: &dyn Surroundings) -> Result<String, DynamicConfigError> {
+    let text = surroundings.read_file(path);
+    let text = text.map_err(|source| DynamicConfigError::Unreadable { path: path.to_owned(), source })?;
+    let environment: Environment = serde_json::from_str(&text)
+        .map_err(|source| DynamicConfigError::NoStage { path: path.to_owned(), source })?;
+    Ok(environment.env_name)
 }
 
 impl fmt::Debug for DynamicConfigClient {

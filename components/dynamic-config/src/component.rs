@@ -44,6 +44,11 @@ impl DynamicConfigComponent {
         self.store.events.reload_failed(UPDATE, error.into().to_string());
     }
 
+    /// Lets those go on who wait for a first update that will not come.
+    pub(crate) fn go_on_without(&self) {
+        self.store.dynamic.release();
+    }
+
     /// Whether the values of an update, be it one of an earlier run, are in use.
     pub async fn has_update(&self) -> bool {
         self.store.layers.lock().await.has_update

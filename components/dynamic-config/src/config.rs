@@ -76,6 +76,11 @@ pub struct ClientConfig {
     #[serde(default)]
     #[schemars(example = &"production")]
     pub configs_stage: Option<String>,
+    /// Path of a JSON file whose `env_name` is the name of the stage; default none. Excludes `configs-stage`. Read once, at
+    /// the start.
+    #[serde(default)]
+    #[schemars(example = &"/etc/environment.json")]
+    pub configs_stage_filepath: Option<String>,
 }
 
 impl ClientConfig {
@@ -85,7 +90,15 @@ impl ClientConfig {
 
     /// Everything that a configuration alone can prove wrong.
     pub(crate) fn violations(&self) -> Vec<Violation> {
-        self.url().err().map(|message| Violation::new("config-url", message)).into_iter().collect()
+        let url = self.url().err().map(|message| Violation::new("config-url", message));
+        let has_two_stages = self.configs_stage.is_some() && self.configs_stage_filepath.is_some();
+        let stage = has_two_stages.then(|| {
+            Violation::new(
+                "configs-stage-filepath",
+                "excludes `configs-stage`; name the stage in one of the two ways",
+            )
+        });
+        url.into_iter().chain(stage).collect()
     }
 
     /// Where requests go.
@@ -124,6 +137,12 @@ pub struct UpdaterConfig {
     pub update_jitter: Option<HumanDuration>,
     /// Whether only the variables that the binary knows are asked for; default `true`.
     pub load_only_my_values: bool,
+    /// Whether what was fetched is put to use; default `true`. With `false` it is fetched and dropped, which tells whether the
+    /// configuration service answers.
+    pub store_enabled: bool,
+    /// For configurations written for userver, which must say `false` here: the updater cannot be configured by what it
+    /// fetches. Default `false`; `true` is refused.
+    pub config_settings: bool,
     /// Whether the service waits on when the first update fails and there is no cache; default `false`, which means that it
     /// does not start.
     pub first_update_fail_ok: bool,
@@ -138,6 +157,8 @@ impl Default for UpdaterConfig {
             full_update_interval: HumanDuration::from_secs(60),
             update_jitter: None,
             load_only_my_values: true,
+            store_enabled: true,
+            config_settings: false,
             first_update_fail_ok: false,
         }
     }
@@ -148,8 +169,15 @@ impl UpdaterConfig {
     pub(crate) fn violations(&self, service: &ServiceOutline) -> Vec<Violation> {
         let range = HumanDuration::default()..=self.update_interval;
         let jitter = self.update_jitter.and_then(|jitter| jitter.check_range("update-jitter", range));
+        let settings = self.config_settings.then(|| {
+            Violation::new(
+                "config-settings",
+                "must be `false`: the updater cannot be configured by what it fetches",
+            )
+        });
         jitter
             .into_iter()
+            .chain(settings)
             .chain(service.check_component("updates-sink", &self.updates_sink))
             .chain(service.check_component("client", &self.client))
             .collect()

@@ -16,6 +16,14 @@ pub enum DynamicConfigError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The file that `configs-stage-filepath` names is not what it should be.
+    #[error("expected a JSON object with `env_name`, the name of the stage, in `{path}`")]
+    NoStage {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// Values are not what their variables allow.
     #[error("refused: {}", one_line(.0))]
     Invalid(Problems),

@@ -91,8 +91,12 @@ impl Updates {
         };
         let full_at = earlier.map_or(asked_at, |last| last.full_at);
         let (updated_at, was_full) = (reply.updated_at.clone(), earlier.is_none());
-        // When it is refused, the next question is about the same changes again.
-        self.sink.apply(reply.into_update(was_full)).await?;
+        if self.config.store_enabled {
+            // When it is refused, the next question is about the same changes again.
+            self.sink.apply(reply.into_update(was_full)).await?;
+        } else {
+            self.sink.go_on_without();
+        }
         self.last = Some(Last { updated_at, full_at });
         Ok(())
     }

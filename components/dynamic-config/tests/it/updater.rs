@@ -55,6 +55,30 @@ fn the_first_update_is_there_before_anybody_loads_and_later_ones_follow() {
 }
 
 #[test]
+fn the_stage_may_stand_in_a_file() {
+    let (server, files) = (ConfigService::start(values(1, "t1")), Files::default());
+    files.write("environment.json", r#"{"env_name": "testing", "region": "north"}"#);
+    let in_file = sections(server.address, "", "            configs-stage-filepath: environment.json", "");
+    let service = running(begin_with(updates_list(), &files, &in_file));
+    assert_eq!(limit(&service), 1);
+    assert_eq!(server.questions()[0].body["stage_name"], "testing");
+
+    files.write("environment.json", "{}");
+    let mut service = begin_with(updates_list(), &files, &in_file);
+    let error = service.join().expect_err("there is no stage").to_string();
+    expect!["cannot start `dynamic-config-client`: expected a JSON object with `env_name`, the name of the stage, in `environment.json`: missing field `env_name` at line 1 column 2; needed by `dynamic-config-client-updater` -> `dynamic-config-client`"].assert_eq(&error);
+}
+
+#[test]
+fn what_is_not_to_be_stored_is_fetched_and_dropped() {
+    let server = ConfigService::start(values(1, "t1"));
+    let service =
+        started(&sections(server.address, "", "", ", store-enabled: false, config-settings: false"));
+    until("it asks again and again", || 2 < server.questions().len());
+    assert_eq!(limit(&service), 100);
+}
+
+#[test]
 fn what_changed_is_merged_and_what_was_removed_has_its_default_again() {
     let first = json!({"configs": {"ORDERS_LIMIT": 1, "ORDERS_NAMES": ["a"]}, "updated_at": "t1"});
     let server = ConfigService::start(Answer::Json(first));
@@ -190,12 +214,16 @@ fn wrong_options_are_problems_of_the_configuration() {
         test.yaml:8:55: dynamic-config-client-updater.updates-sink: unknown component `sink`; declared: `dynamic-config`, `dynamic-config-client`, `dynamic-config-client-updater`, `logging`, `orders`
         test.yaml:8:78: dynamic-config-client-updater.update-interval: expected a duration from `1ms` to `24h`, found `0s`
         test.yaml:8:97: dynamic-config-client-updater.update-jitter: expected a duration from `0s` to `0s`, found `1s`"#]].assert_eq(&problems.to_string());
-    let sections = sections.replace("http-retries: 0", "http-retries: 1");
+    let sections =
+        sections.replace("http-retries: 0", "http-retries: 1, configs-stage: a, configs-stage-filepath: b");
+    let sections = sections.replace("update-jitter", "config-settings: true, update-jitter");
     let problems = check(updates_list(), &Files::default(), &sections).unwrap_err();
     expect![[r#"
         test.yaml:7:45: dynamic-config-client.config-url: expected a URL such as `http://configs.example:8080`, found `https://x`
         test.yaml:7:89: dynamic-config-client.http-timeout: expected a duration from `1ms` to `1h`, found `0s`
+        test.yaml:7:152: dynamic-config-client.configs-stage-filepath: excludes `configs-stage`; name the stage in one of the two ways
         test.yaml:8:55: dynamic-config-client-updater.updates-sink: unknown component `sink`; declared: `dynamic-config`, `dynamic-config-client`, `dynamic-config-client-updater`, `logging`, `orders`
         test.yaml:8:78: dynamic-config-client-updater.update-interval: expected a duration from `1ms` to `24h`, found `0s`
-        test.yaml:8:97: dynamic-config-client-updater.update-jitter: expected a duration from `0s` to `0s`, found `1s`"#]].assert_eq(&problems.to_string());
+        test.yaml:8:99: dynamic-config-client-updater.config-settings: must be `false`: the updater cannot be configured by what it fetches
+        test.yaml:8:120: dynamic-config-client-updater.update-jitter: expected a duration from `0s` to `0s`, found `1s`"#]].assert_eq(&problems.to_string());
 }
