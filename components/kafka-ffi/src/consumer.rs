@@ -16,6 +16,7 @@ use crate::error::{CreateError, KafkaError};
 use crate::event::{Common, Event, LogLine};
 use crate::message::{Message, MessageError};
 use crate::partitions::{List, TopicPartition};
+use crate::queries::Queries;
 use crate::queue::Queue;
 use crate::sys;
 use crate::teardown::{Destroyed, Reaped, Teardown};
@@ -376,6 +377,22 @@ impl Consumer {
         list.first_error_but(KafkaCode::NO_ERROR)
     }
 
+    /// Goes on reading one partition at its offset. Waits for librdkafka's main thread to take it, which asks nobody, for
+    /// `timeout` at most. What is taken afterwards is from there.
+    ///
+    /// # Errors
+    /// [`KafkaCode::STATE`] as long as the partition's assignment has not taken effect: try again;
+    /// [`KafkaCode::UNKNOWN_PARTITION`] and [`KafkaCode::TIMED_OUT`].
+    pub fn seek_and_wait(&self, position: &TopicPartition, timeout: Duration) -> Result<(), KafkaError> {
+        let list = List::new(std::slice::from_ref(position))?;
+        let timeout = sys::timeout_ms(timeout).max(1);
+        // SAFETY: client and list are live.
+        let error = unsafe { sys::rd_kafka_seek_partitions(self.rk(), list.as_ptr(), timeout) };
+        // SAFETY: null or an error object that is ours.
+        unsafe { KafkaError::take(error) }?;
+        list.first_error_but(KafkaCode::NO_ERROR)
+    }
+
     /// Goes on reading at the given offsets. Takes effect a little later: messages taken before that are not filtered,
     /// those taken after it are from there.
     ///
@@ -421,47 +438,10 @@ impl Consumer {
         Ok(list.read())
     }
 
-    /// Committed offsets, asked from the group's coordinator. Blocks: call it on a blocking thread.
-    ///
-    /// # Errors
-    /// [`KafkaCode::TIMED_OUT`], [`KafkaCode::TRANSPORT`] and others; errors of single partitions are in the list.
-    pub fn committed_blocking(
-        &self,
-        partitions: &[TopicPartition],
-        timeout: Duration,
-    ) -> Result<Vec<TopicPartition>, KafkaError> {
-        let list = List::new(partitions)?;
-        let timeout = sys::timeout_ms(timeout);
-        // SAFETY: client and list are live.
-        KafkaError::check(unsafe { sys::int::rd_kafka_committed(self.rk(), list.as_ptr(), timeout) })?;
-        Ok(list.read())
-    }
-
-    /// First offset of a partition and the one its next record gets, asked from its leader. Blocks: call it on a blocking
-    /// thread.
-    ///
-    /// # Errors
-    /// [`KafkaCode::UNKNOWN_PARTITION`], [`KafkaCode::TIMED_OUT`], [`KafkaCode::TRANSPORT`] and others.
-    pub fn watermarks_blocking(
-        &self,
-        topic: &str,
-        partition: i32,
-        timeout: Duration,
-    ) -> Result<(i64, i64), KafkaError> {
-        let topic = c_string(topic)?;
-        let (mut low, mut high) = (0, 0);
-        // SAFETY: the client is live, the name is copied, both places are ours.
-        KafkaError::check(unsafe {
-            sys::int::rd_kafka_query_watermark_offsets(
-                self.rk(),
-                topic.as_ptr(),
-                partition,
-                &raw mut low,
-                &raw mut high,
-                sys::timeout_ms(timeout),
-            )
-        })?;
-        Ok((low, high))
+    /// Asks brokers off the task that serves this consumer.
+    #[must_use]
+    pub fn queries(&self) -> Queries {
+        Queries::new(&self.inner.client)
     }
 
     /// How many brokers the cluster has, asked from one of them. Blocks: call it on a blocking thread.

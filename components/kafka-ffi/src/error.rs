@@ -23,7 +23,9 @@ pub struct KafkaError {
 }
 
 impl KafkaError {
-    pub(crate) fn from_code(code: KafkaCode) -> KafkaError {
+    /// An error of which only the code is known.
+    #[must_use]
+    pub fn from_code(code: KafkaCode) -> KafkaError {
         KafkaError {
             code,
             text: code.description(),

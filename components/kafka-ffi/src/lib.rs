@@ -42,6 +42,7 @@ mod message;
 mod mock;
 mod partitions;
 mod producer;
+mod queries;
 mod queue;
 mod teardown;
 
@@ -59,6 +60,7 @@ pub use crate::partitions::{OFFSET_BEGINNING, OFFSET_END, TopicPartition};
 pub use crate::producer::{
     DeliveryReport, DeliveryReports, Producer, ProducerEvent, RUN_MAX, Rejected, Topic,
 };
+pub use crate::queries::Queries;
 pub use crate::teardown::Destroyed;
 
 #[cfg(test)]

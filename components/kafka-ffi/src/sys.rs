@@ -104,6 +104,11 @@ pub(crate) mod int {
             high: *mut i64,
             timeout_ms: c_int,
         ) -> Code;
+        pub(crate) fn rd_kafka_offsets_for_times(
+            rk: *mut rd_kafka_t,
+            offsets: *mut rd_kafka_topic_partition_list_t,
+            timeout_ms: c_int,
+        ) -> Code;
         pub(crate) fn rd_kafka_oauthbearer_set_token(
             rk: *mut rd_kafka_t,
             token: *const c_char,

@@ -16,7 +16,7 @@ pub use crate::client::config::{CommonConfig, SaslMechanism, SecurityProtocol};
 pub(crate) use crate::client::connection::{Connection, Credentials};
 pub(crate) use crate::client::events::log_at;
 pub(crate) use crate::client::recent::RecentAverage;
-pub(crate) use crate::client::state::{ClientState, Role};
+pub(crate) use crate::client::state::{ClientState, Role, broker_of};
 pub(crate) use crate::client::statistics::Statistics;
 
 /// librdkafka's version and what is built into it.

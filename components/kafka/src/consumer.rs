@@ -14,7 +14,7 @@
 //! While a callback runs the task keeps serving the client, so that a slow callback costs neither membership nor
 //! rebalances. Messages are not taken meanwhile; librdkafka's own limits bound what it fetches ahead.
 //!
-//! Deliberately absent: pausing and seeking by the user, several batches at once, dead-letter topics.
+//! Deliberately absent: several batches at once, dead-letter topics.
 
 mod component;
 mod config;
@@ -22,6 +22,14 @@ mod scope;
 
 mod batch;
 mod message;
+mod partition;
+
+mod callbacks;
+mod decode;
+
+mod client_error;
+mod control;
+mod listener;
 
 mod session;
 
@@ -39,9 +47,18 @@ mod tuning;
 mod tests;
 
 pub use crate::consumer::batch::{Batch, CommitFuture};
+pub use crate::consumer::client_error::{ClientError, ErrorScope, Recovery};
 pub use crate::consumer::component::KafkaConsumerComponent;
-pub use crate::consumer::config::{AutoOffsetReset, ConsumerConfig, KeyLogFormat};
-pub use crate::consumer::error::{CommitError, ConsumerError};
-pub use crate::consumer::message::Message;
+pub use crate::consumer::config::{
+    AssignmentStrategy, AutoOffsetReset, CommitPolicy, ConsumerConfig, GroupProtocol, KeyLogFormat,
+};
+pub use crate::consumer::control::{OffsetRange, Position};
+pub use crate::consumer::decode::{
+    BytesDecoder, Decoder, JsonDecoder, NullableDecoder, TextDecoder, TypedBatch, TypedMessage, Undecodable,
+};
+pub use crate::consumer::error::{CommitError, ConsumerError, ControlError};
+pub use crate::consumer::listener::{ConsumerListener, StartOffsets};
+pub use crate::consumer::message::{ConsumedMessage, Message};
+pub use crate::consumer::partition::TopicPartition;
 pub use crate::consumer::scope::ConsumerScope;
 pub use crate::consumer::tuning::{ConsumerTuning, KAFKA_CONSUMER};

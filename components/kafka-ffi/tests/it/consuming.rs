@@ -211,7 +211,7 @@ async fn a_commit_is_answered_with_its_tag_and_survives_a_restart() {
     let ConsumerEvent::Committed { tag, result, offsets } = answer else { unreachable!() };
     assert_eq!((*tag, result), (42, &Ok(())));
     assert_eq!((offsets[0].partition, offsets[0].offset, offsets[0].error), (0, Some(7), None));
-    let committed = first.committed_blocking(&[TopicPartition::new("t", 0)], DEADLINE).unwrap();
+    let committed = first.queries().committed(&[TopicPartition::new("t", 0)], DEADLINE).unwrap();
     assert_eq!(committed[0].offset, Some(7));
     close(&first).await;
 
@@ -314,8 +314,8 @@ async fn watermarks_and_partitions_are_told() {
     let cluster = cluster("t", 2);
     fill(&cluster, "t", 1, 0..10).await;
     let consumer = consumer(&cluster, "g", KIP_848);
-    assert_eq!(consumer.watermarks_blocking("t", 0, DEADLINE).unwrap(), (0, 10));
-    assert_eq!(consumer.watermarks_blocking("t", 1, DEADLINE).unwrap(), (0, 0));
+    assert_eq!(consumer.queries().watermarks("t", 0, DEADLINE).unwrap(), (0, 10));
+    assert_eq!(consumer.queries().watermarks("t", 1, DEADLINE).unwrap(), (0, 0));
     assert_eq!(consumer.partition_ids_blocking("t", DEADLINE).unwrap().len(), 2);
 }
 

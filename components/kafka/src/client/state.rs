@@ -276,7 +276,7 @@ impl Troubles {
 const COORDINATOR: &str = "GroupCoordinator";
 
 /// The broker that an error is about: librdkafka's texts begin with its name. Empty when this one does not.
-fn broker_of(text: &str) -> &str {
+pub(crate) fn broker_of(text: &str) -> &str {
     match text.split_once(": ") {
         Some((name, _)) if name == COORDINATOR || (name.contains('/') && !name.contains(' ')) => name,
         _ => "",

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::consumer::control::Command;
 use crate::consumer::error::CommitError;
-use crate::consumer::ledger::BatchEnd;
-use crate::consumer::message::Message;
+use crate::consumer::ledger::{BatchEnd, Key};
+use crate::consumer::message::{ConsumedMessage, Message};
 
 /// Commits that may wait for the consumer's task, and as many again for the coordinator's answer. The task takes them as
 /// they come, so this many means that it is stuck, or that somebody keeps committing while the coordinator is silent.
@@ -58,6 +59,29 @@ impl Batch {
     pub fn commit(&self) -> CommitFuture {
         self.committer.commit(What::Batch(Arc::clone(&self.ends)))
     }
+
+    /// Commits the partition of `message`, one of this batch, up to and including it; otherwise as [`Batch::commit`].
+    ///
+    /// It is refused with [`CommitError::Revoked`] when the message comes from another batch's partition.
+    pub fn commit_through(&self, message: &Message) -> CommitFuture {
+        self.committer.commit_through(&self.ends, message)
+    }
+
+    /// The messages, each with the means to commit it.
+    pub fn into_messages(self) -> impl ExactSizeIterator<Item = ConsumedMessage> {
+        let Batch { messages, committer, ends } = self;
+        messages
+            .into_iter()
+            .map(move |message| ConsumedMessage::new(message, committer.clone(), Arc::clone(&ends)))
+    }
+
+    pub(crate) fn committer(&self) -> &Committer {
+        &self.committer
+    }
+
+    pub(crate) fn ends(&self) -> &Arc<[BatchEnd]> {
+        &self.ends
+    }
 }
 
 impl<'batch> IntoIterator for &'batch Batch {
@@ -98,9 +122,20 @@ pub(crate) enum What {
     Batch(Arc<[BatchEnd]>),
     /// Whatever callbacks have returned from.
     Processed,
+    /// The same, of one partition.
+    ProcessedOf(Key),
 }
 
-/// Something asked of the consumer's task.
+/// Something said to the consumer's task. One way for all of it, so that it comes in the order in which it was said.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Commit(CommitRequest),
+    /// A callback that goes on, or fails, is done with its batch up to here.
+    Processed(Vec<BatchEnd>),
+    Command(Command),
+}
+
+/// A commit that somebody wants.
 #[derive(Debug)]
 pub(crate) struct CommitRequest {
     pub(crate) what: What,
@@ -112,7 +147,7 @@ pub(crate) type Reply = oneshot::Sender<Result<(), CommitError>>;
 
 /// The way to the task of one run of a consumer.
 #[derive(Debug, Clone)]
-pub(crate) struct Committer(mpsc::Sender<CommitRequest>);
+pub(crate) struct Committer(mpsc::Sender<Request>);
 
 tokio::task_local! {
     /// The batch that the callback running in this task was given.
@@ -120,7 +155,7 @@ tokio::task_local! {
 }
 
 impl Committer {
-    pub(crate) fn new() -> (Committer, mpsc::Receiver<CommitRequest>) {
+    pub(crate) fn new() -> (Committer, mpsc::Receiver<Request>) {
         let (tx, rx) = mpsc::channel(COMMITS_WAITING_MAX);
         (Committer(tx), rx)
     }
@@ -134,13 +169,31 @@ impl Committer {
         self.commit(batch.ok().flatten().unwrap_or(What::Processed))
     }
 
-    fn commit(&self, what: What) -> CommitFuture {
+    pub(crate) fn commit(&self, what: What) -> CommitFuture {
         let (reply, answer) = oneshot::channel();
-        if let Err(mpsc::error::TrySendError::Full(refused)) = self.0.try_send(CommitRequest { what, reply })
-        {
+        let request = Request::Commit(CommitRequest { what, reply });
+        if let Err(mpsc::error::TrySendError::Full(Request::Commit(refused))) = self.0.try_send(request) {
             answer_with(refused.reply, Err(CommitError::QueueFull { limit: COMMITS_WAITING_MAX }));
         }
         CommitFuture(answer)
+    }
+
+    /// Commits one partition of a batch up to and including a message of it.
+    pub(crate) fn commit_through(&self, ends: &[BatchEnd], message: &Message) -> CommitFuture {
+        let Some(end) = ends.iter().find(|end| end.is_of(message.topic(), message.partition())) else {
+            return refused(CommitError::revoked(message.topic(), message.partition()));
+        };
+        self.commit(What::Batch(Arc::new([end.up_to(message)])))
+    }
+
+    /// A callback is done with its batch up to these ends. What cannot be said is as if it was not processed.
+    pub(crate) fn processed(&self, ends: Vec<BatchEnd>) {
+        let _repeated_when_lost = self.0.try_send(Request::Processed(ends));
+    }
+
+    /// Whether the task took it.
+    pub(crate) fn command(&self, command: Command) -> Result<(), mpsc::error::TrySendError<Request>> {
+        self.0.try_send(Request::Command(command))
     }
 
     /// Runs a callback so that [`Committer::commit_current`] knows its batch.
@@ -162,7 +215,7 @@ pub(crate) fn refused(error: CommitError) -> CommitFuture {
 }
 
 /// The next request; pending for ever when nobody can ask any more.
-pub(crate) async fn next_request(requests: &mut mpsc::Receiver<CommitRequest>) -> CommitRequest {
+pub(crate) async fn next_request(requests: &mut mpsc::Receiver<Request>) -> Request {
     poll_fn(|cx| match requests.poll_recv(cx) {
         Poll::Ready(Some(request)) => Poll::Ready(request),
         Poll::Ready(None) | Poll::Pending => Poll::Pending,

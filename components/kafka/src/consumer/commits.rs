@@ -92,6 +92,13 @@ impl Commits {
         self.waiters.push(waiter);
     }
 
+    /// Adds what nobody waits for.
+    pub(crate) fn add_unasked(&mut self, Admitted { commits, .. }: Admitted, now: Instant) {
+        for (key, commit) in commits {
+            self.want(key, Wanted { commit, since: now });
+        }
+    }
+
     /// The next request to send, with its tag; `None` while one is in flight.
     pub(crate) fn next(&mut self, now: Instant) -> Option<(Vec<TopicPartition>, usize)> {
         let is_paused = self.pause_until.is_some_and(|until| now < until);
@@ -248,6 +255,16 @@ fn passes(code: KafkaCode) -> bool {
         // The request got lost: REQUEST_TIMED_OUT, NETWORK_EXCEPTION, _TRANSPORT, _TIMED_OUT, _TIMED_OUT_QUEUE.
         | 7 | 13 | -195 | -185 | -166
     )
+}
+
+impl Outcome {
+    /// Whether the coordinator knows no such group: GROUP_ID_NOT_FOUND.
+    pub(crate) fn is_group_gone(&self) -> bool {
+        match self {
+            Outcome::Committed => false,
+            Outcome::Delayed(error) | Outcome::Failed(error) => error.kafka_code() == Some(69),
+        }
+    }
 }
 
 impl Answer {

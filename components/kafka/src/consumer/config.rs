@@ -11,6 +11,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{CommonConfig, Connection, Role, TypedOption};
+use crate::consumer::decode::Undecodable;
+
+/// What suits a consumer and may be overridden. Once `queued.min.messages` or `queued.max.messages.kbytes` wait for us,
+/// librdkafka stops fetching for this long, a second by default: whoever drains its queue in less stands still for the rest of
+/// it.
+const DEFAULTS: [(&str, &str); 1] = [("fetch.queue.backoff.ms", "10")];
 
 /// What librdkafka allows a member of a classic group to be silent for, unless told otherwise.
 const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45);
@@ -57,7 +63,7 @@ pub struct ConsumerConfig {
     pub poll_timeout: HumanDuration,
     /// Longest time one call of the callback may take. There is a warning at half of it; at the limit the callback is
     /// cancelled and its batch has failed. From `1ms` to `24h`, default `5m`; not below `session.timeout.ms` (`45s`), unless
-    /// `group.protocol` is `consumer`. Sets `max.poll.interval.ms`, which is at least `45s` then.
+    /// `group_protocol` is `consumer`. Sets `max.poll.interval.ms`, which is at least `45s` then.
     #[serde(default = "ConsumerConfig::default_max_callback_duration")]
     #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "24h"))]
     pub max_callback_duration: HumanDuration,
@@ -69,6 +75,35 @@ pub struct ConsumerConfig {
     /// Where to read a partition that the group has no valid commit for. Default `smallest`. Sets `auto.offset.reset`.
     #[serde(default)]
     pub auto_offset_reset: AutoOffsetReset,
+    /// When offsets are committed. Default `manual`. Nothing but what was processed is ever committed, and never a partition
+    /// that was taken back since.
+    #[serde(default)]
+    pub commit_policy: CommitPolicy,
+    /// How long after it was processed something is committed with `commit_policy: periodic`. From `1ms` to `1h`, default `5s`.
+    /// Has no meaning with another policy.
+    #[serde(default = "ConsumerConfig::default_commit_interval")]
+    #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "1h"))]
+    pub commit_interval: HumanDuration,
+    /// What becomes of messages that cannot be decoded, for callbacks with a decoder. Default `fail`.
+    #[serde(default)]
+    pub undecodable: Undecodable,
+    /// Who shares the partitions among the members of the group. Default: `classic`, or `consumer` with the brokers of
+    /// `kafka-embedded`. A group may be changed while it runs, one member after another; its brokers must be Kafka 4.0 or
+    /// later, or have KIP-848 switched on. Sets `group.protocol`.
+    #[serde(default)]
+    pub group_protocol: Option<GroupProtocol>,
+    /// How members of a classic group share the partitions, the preferred way first; the group takes the first one that all
+    /// have. `cooperative-sticky` stands alone. Not with `group_protocol: consumer`. Default: `range`, then `roundrobin`. Sets
+    /// `partition.assignment.strategy`.
+    #[serde(default)]
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub partition_assignment_strategy: Option<Vec<AssignmentStrategy>>,
+    /// Which of the brokers' assignors shares the partitions, such as `uniform` or `range`. Only with
+    /// `group_protocol: consumer`. Default: the brokers choose. Sets `group.remote.assignor`.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    #[schemars(example = &"uniform")]
+    pub group_remote_assignor: Option<String>,
     /// Name under which this member keeps its partitions through a restart (static membership); `{pod_name}` as in
     /// `group_id`. Default: none. Sets `group.instance.id`.
     #[serde(default)]
@@ -108,6 +143,71 @@ pub enum AutoOffsetReset {
     Error,
 }
 
+/// When offsets are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CommitPolicy {
+    /// When the callback says so.
+    #[default]
+    Manual,
+    /// After each batch whose callback returns `Ok`.
+    AfterBatch,
+    /// Every `commit_interval`, and before partitions are handed back.
+    Periodic,
+}
+
+impl CommitPolicy {
+    /// Whether commits come without the user's doing.
+    pub(crate) fn is_automatic(self) -> bool {
+        self != CommitPolicy::Manual
+    }
+}
+
+/// Who shares the partitions among members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum GroupProtocol {
+    /// The members, one of which leads.
+    Classic,
+    /// The brokers (KIP-848).
+    Consumer,
+}
+
+impl GroupProtocol {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+/// How members of a classic group share the partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AssignmentStrategy {
+    /// Neighbouring partitions of each topic; every rebalance takes everything from everybody.
+    Range,
+    /// In turn over all topics; every rebalance takes everything from everybody.
+    #[serde(rename = "roundrobin")]
+    RoundRobin,
+    /// Evenly; a rebalance takes only what changes hands (KIP-429).
+    CooperativeSticky,
+}
+
+impl AssignmentStrategy {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Range => "range",
+            Self::RoundRobin => "roundrobin",
+            Self::CooperativeSticky => "cooperative-sticky",
+        }
+    }
+}
+
 /// How keys are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -137,6 +237,10 @@ impl ConsumerConfig {
         HumanDuration::from_secs(10)
     }
 
+    const fn default_commit_interval() -> HumanDuration {
+        HumanDuration::from_secs(5)
+    }
+
     fn default_task_processor() -> String {
         "consumer-task-processor".to_owned()
     }
@@ -153,6 +257,7 @@ impl ConsumerConfig {
         violations
             .extend(service.check_task_processor("callback_task_processor", &self.callback_task_processor));
         violations.extend(self.check_session_timeout(service));
+        self.check_protocol(service, &mut violations);
         violations.extend(self.common.check_embedded(service));
         self.check_names(&mut violations);
         self.check_forced(&mut violations);
@@ -173,9 +278,35 @@ impl ConsumerConfig {
 
     /// Whether the members of the group agree among themselves: librdkafka's default, but not that of embedded brokers.
     fn is_classic(&self, service: &ServiceOutline) -> bool {
+        if let Some(protocol) = self.group_protocol {
+            return protocol == GroupProtocol::Classic;
+        }
         match self.common.rd_kafka_custom_options.get("group.protocol") {
             Some(protocol) => protocol.eq_ignore_ascii_case("classic"),
             None => !CommonConfig::is_embedded(service),
+        }
+    }
+
+    /// Each protocol has options that the other one has not.
+    fn check_protocol(&self, service: &ServiceOutline, violations: &mut Vec<Violation>) {
+        let mut refuse = |path: &str, message: &str| violations.push(Violation::new(path, message));
+        let is_classic = self.is_classic(service);
+        if is_classic && self.group_remote_assignor.is_some() {
+            refuse(
+                "group_remote_assignor",
+                "needs `group_protocol: consumer`: members of a classic group choose",
+            );
+        }
+        let Some(strategies) = &self.partition_assignment_strategy else { return };
+        let path = "partition_assignment_strategy";
+        if !is_classic {
+            refuse(
+                path,
+                "not possible with `group_protocol: consumer`: brokers decide it; see `group_remote_assignor`",
+            );
+        }
+        if 1 < strategies.len() && strategies.contains(&AssignmentStrategy::CooperativeSticky) {
+            refuse(path, "`cooperative-sticky` stands alone: the others take partitions back in another way");
         }
     }
 
@@ -208,6 +339,17 @@ impl ConsumerConfig {
             ),
             TypedOption::new("auto_offset_reset", &["auto.offset.reset"], self.auto_offset_reset.as_str()),
         ];
+        if let Some(protocol) = self.group_protocol {
+            typed.push(TypedOption::new("group_protocol", &["group.protocol"], protocol.as_str()));
+        }
+        if let Some(strategies) = &self.partition_assignment_strategy {
+            let names: Vec<_> = strategies.iter().copied().map(AssignmentStrategy::as_str).collect();
+            let properties = &["partition.assignment.strategy"];
+            typed.push(TypedOption::new("partition_assignment_strategy", properties, names.join(",")));
+        }
+        if let Some(assignor) = &self.group_remote_assignor {
+            typed.push(TypedOption::new("group_remote_assignor", &["group.remote.assignor"], assignor));
+        }
         if let Some(id) = group_instance_id {
             typed.push(TypedOption::new("group_instance_id", &["group.instance.id"], id));
         }
@@ -239,16 +381,20 @@ impl ConsumerConfig {
             self.group_instance_id.as_deref().map(|id| self.with_pod_name(id, world)).transpose()?;
         let mut typed = self.typed(&group, instance.as_deref());
         typed.extend(FORCED.map(|(names, value)| TypedOption::new("", names, value)));
-        let client = self.common.client_config(connection, &[], &typed)?;
+        let defaults = DEFAULTS.map(|(name, value)| (name, value.to_owned()));
+        let client = self.common.client_config(connection, &defaults, &typed)?;
         Ok(Settings {
             component: component.to_owned(),
             group,
-            protocol: GroupProtocol::of(&client),
+            protocol: MemberProtocol::of(&client),
             client,
             poll_interval: self.poll_interval(),
             max_batch_size: self.max_batch_size,
             poll_timeout: self.poll_timeout.get(),
             max_callback_duration: self.max_callback_duration.get(),
+            commit_policy: self.commit_policy,
+            commit_interval: self.commit_interval.get(),
+            undecodable: self.undecodable,
             restart_delay: self.restart_after_failure_delay.get(),
             key_format: self.message_key_log_format,
             operation_level: self.common.operation_log_level,
@@ -296,7 +442,7 @@ impl KeyLogFormat {
 
 /// How a group shares its partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GroupProtocol {
+pub(crate) enum MemberProtocol {
     /// Members agree among themselves, and each rebalance takes everything.
     ClassicEager,
     /// Members agree among themselves, and a rebalance takes what changes hands.
@@ -305,15 +451,15 @@ pub(crate) enum GroupProtocol {
     Consumer,
 }
 
-impl GroupProtocol {
-    fn of(config: &ClientConfig) -> GroupProtocol {
+impl MemberProtocol {
+    fn of(config: &ClientConfig) -> MemberProtocol {
         let has = |property: &str, value: &str| config.get(property).is_some_and(|set| set.contains(value));
         if has("group.protocol", "consumer") {
-            GroupProtocol::Consumer
+            MemberProtocol::Consumer
         } else if has("partition.assignment.strategy", "cooperative") {
-            GroupProtocol::Cooperative
+            MemberProtocol::Cooperative
         } else {
-            GroupProtocol::ClassicEager
+            MemberProtocol::ClassicEager
         }
     }
 
@@ -334,12 +480,15 @@ pub(crate) struct Settings {
     pub(crate) group: String,
     pub(crate) topics: Vec<String>,
     pub(crate) client: ClientConfig,
-    pub(crate) protocol: GroupProtocol,
+    pub(crate) protocol: MemberProtocol,
     pub(crate) poll_interval: Duration,
     pub(crate) max_batch_size: usize,
     pub(crate) poll_timeout: Duration,
     pub(crate) max_callback_duration: Duration,
     pub(crate) restart_delay: Duration,
+    pub(crate) commit_policy: CommitPolicy,
+    pub(crate) commit_interval: Duration,
+    pub(crate) undecodable: Undecodable,
     pub(crate) key_format: KeyLogFormat,
     pub(crate) operation_level: Level,
 }

@@ -91,3 +91,116 @@ impl CommitError {
         }
     }
 }
+
+/// Why something asked of a running consumer was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The partition belongs to another member, or to none.
+    #[error("`{topic}`[{partition}] is not assigned to this member")]
+    NotAssigned {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// No message has such an offset.
+    #[error("expected an offset of at least 0, found `{offset}`")]
+    InvalidOffset {
+        /// What was given.
+        offset: i64,
+    },
+    /// librdkafka refused.
+    #[error("{what} of `{topic}`[{partition}] failed: {message}")]
+    Refused {
+        /// What was to be done.
+        what: &'static str,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// What librdkafka says about it.
+        message: String,
+        /// Kafka's or librdkafka's number for it.
+        kafka_code: i32,
+    },
+    /// Brokers did not answer, or not well.
+    #[error("cannot ask for {what} of `{topic}`{}: {message}", in_brackets(*.partition))]
+    Query {
+        /// What was asked for.
+        what: &'static str,
+        /// The topic.
+        topic: String,
+        /// The partition; `None` when it is about the topic.
+        partition: Option<i32>,
+        /// What librdkafka says about it.
+        message: String,
+        /// Kafka's or librdkafka's number for it.
+        kafka_code: i32,
+        /// Whether the same question may be answered later.
+        retryable: bool,
+    },
+    /// Too much waits for the consumer's task already.
+    #[error("the consumer has too much to do already")]
+    Busy,
+    /// The consumer is between two clients, waiting after a failure.
+    #[error("the consumer has no client at the moment")]
+    NoClient,
+    /// The consumer is not running.
+    #[error("the consumer is stopped")]
+    Stopped,
+}
+
+fn in_brackets(partition: Option<i32>) -> String {
+    partition.map(|partition| format!("[{partition}]")).unwrap_or_default()
+}
+
+impl ControlError {
+    pub(crate) fn not_assigned(topic: &str, partition: i32) -> ControlError {
+        ControlError::NotAssigned { topic: topic.to_owned(), partition }
+    }
+
+    pub(crate) fn refused(
+        what: &'static str,
+        topic: &str,
+        partition: i32,
+        error: &ffi::KafkaError,
+    ) -> ControlError {
+        let (message, kafka_code) = (error.text.clone(), error.code.as_raw());
+        ControlError::Refused { what, topic: topic.to_owned(), partition, message, kafka_code }
+    }
+
+    pub(crate) fn query(
+        what: &'static str,
+        topic: &str,
+        partition: Option<i32>,
+        error: &ffi::KafkaError,
+    ) -> ControlError {
+        ControlError::Query {
+            what,
+            topic: topic.to_owned(),
+            partition,
+            message: error.text.clone(),
+            kafka_code: error.code.as_raw(),
+            // _TIMED_OUT, _TRANSPORT, _ALL_BROKERS_DOWN, and LEADER_NOT_AVAILABLE, NOT_LEADER, REQUEST_TIMED_OUT, the
+            // coordinator's three.
+            retryable: matches!(
+                error.code.as_raw(),
+                -185 | -195 | -187 | -180 | 5 | 6 | 7 | 13 | 14 | 15 | 16
+            ),
+        }
+    }
+
+    /// Whether the same may succeed a little later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            ControlError::Busy | ControlError::NoClient => true,
+            ControlError::Query { retryable, .. } => *retryable,
+            ControlError::NotAssigned { .. }
+            | ControlError::InvalidOffset { .. }
+            | ControlError::Refused { .. }
+            | ControlError::Stopped => false,
+        }
+    }
+}

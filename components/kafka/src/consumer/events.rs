@@ -10,7 +10,8 @@ use crate::client::log_at;
 use crate::consumer::batch::CommitRequest;
 use crate::consumer::commits::{Answer, Outcome};
 use crate::consumer::config::Settings;
-use crate::consumer::ledger::BatchEnd;
+use crate::consumer::decode::Undecodable;
+use crate::consumer::ledger::{BatchEnd, Key};
 use crate::consumer::message::Message;
 use crate::consumer::run::ClientFailure;
 use crate::consumer::status::Status;
@@ -161,6 +162,72 @@ pub(crate) fn batch_succeeded(status: &Status, ends: &[BatchEnd], took: Duration
     for end in ends {
         status.metrics.topic(&end.topic).succeeded(end.messages);
     }
+}
+
+/// A part of a batch is done with; the rest comes later, or fails.
+pub(crate) fn processed_in_part(status: &Status, ends: &[BatchEnd]) {
+    for end in ends {
+        status.metrics.topic(&end.topic).succeeded(end.messages);
+    }
+}
+
+/// A message is nothing that its decoder knows.
+pub(crate) fn undecodable(status: &Status, policy: Undecodable, message: &Message, reason: &str) {
+    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+    match policy {
+        // The batch that fails over it is logged with the same words.
+        Undecodable::Fail => status.metrics.undecodable(topic, "fail"),
+        Undecodable::Skip => {
+            status.metrics.undecodable(topic, "skip");
+            let component = status.component();
+            tracing::warn!(
+                component,
+                topic,
+                partition,
+                offset,
+                reason,
+                "Message cannot be decoded; it is skipped"
+            );
+        }
+    }
+}
+
+/// Reading goes on at another place because the user wants it.
+pub(crate) fn sought(status: &Status, to: &TopicPartition) {
+    let (topic, partition, offset) = (&to.topic, to.partition, to.offset.unwrap_or_default());
+    tracing::info!(component = status.component(), %topic, partition, offset, "Reading goes on elsewhere");
+}
+
+/// The user paused or resumed a partition.
+pub(crate) fn partition_paused(status: &Status, (topic, partition): &Key, paused: bool) {
+    tracing::info!(component = status.component(), %topic, partition, paused, "Partition paused or resumed");
+}
+
+/// Partitions that were paused before a rebalance are read after it.
+pub(crate) fn not_paused_again(status: &Status, error: &KafkaError) {
+    tracing::error!(component = status.component(), %error, "Partitions could not be paused again after a rebalance");
+}
+
+/// A method of the listener returned an error or panicked.
+pub(crate) fn listener_failed(status: &Status, method: &str, error: &str) {
+    tracing::error!(component = status.component(), method, error, "Listener failed");
+}
+
+/// The listener was too slow for everything that there was to tell.
+pub(crate) fn listener_missed(status: &Status, missed: u64) {
+    tracing::warn!(
+        component = status.component(),
+        missed,
+        "Listener is too slow; errors or ends of partitions were not told"
+    );
+}
+
+/// The coordinator does not know the group any more.
+pub(crate) fn group_is_gone(status: &Status) {
+    tracing::error!(
+        component = status.component(),
+        "Coordinator does not know the group; the consumer joins it anew"
+    );
 }
 
 /// A batch failed and is read again after `delay`; `None` when the client ends.

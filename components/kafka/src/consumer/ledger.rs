@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use mainspring_kafka_ffi::{OFFSET_BEGINNING, TopicPartition};
 
+use crate::consumer::message::Message;
+
 /// Topic and partition.
 pub(crate) type Key = (Arc<str>, i32);
 
@@ -24,6 +26,19 @@ pub(crate) struct BatchEnd {
     /// The offset after the last of them.
     pub(crate) next: i64,
     pub(crate) leader_epoch: Option<i32>,
+}
+
+impl BatchEnd {
+    /// Whether it is in this partition.
+    pub(crate) fn is_of(&self, topic: &str, partition: i32) -> bool {
+        self.partition == partition && *self.topic == *topic
+    }
+
+    /// The end of the part of the batch that goes up to this message of its partition.
+    pub(crate) fn up_to(&self, message: &Message) -> BatchEnd {
+        let next = message.offset() + 1;
+        BatchEnd { next, leader_epoch: message.leader_epoch(), messages: 0, ..self.clone() }
+    }
 }
 
 /// An offset that may be committed.
@@ -63,6 +78,8 @@ pub(crate) struct Taken {
     pub(crate) offset: i64,
     /// Its timestamp in milliseconds, where it has one.
     pub(crate) timestamp_ms: Option<i64>,
+    /// The offset after the last of them.
+    pub(crate) next: i64,
 }
 
 #[derive(Debug, Default)]
@@ -81,23 +98,49 @@ struct Partition {
     committed: Option<i64>,
     /// The first message taken and not processed yet, by its timestamp.
     pending: Option<Option<i64>>,
+    /// The offset of the next message to be taken, where that is known.
+    next: Option<i64>,
 }
 
 impl Ledger {
     /// Takes on partitions; one that is ours already begins anew.
     pub(crate) fn assign(&mut self, partitions: &[TopicPartition]) {
         for TopicPartition { topic, partition, .. } in partitions {
-            let epoch = self.next_epoch();
-            let fresh = Partition {
-                assignment: epoch,
-                epoch,
-                began: None,
-                processed: None,
-                committed: None,
-                pending: None,
-            };
+            let fresh = Partition::fresh(self.next_epoch());
             self.partitions.entry(Arc::clone(topic)).or_default().insert(*partition, fresh);
         }
+    }
+
+    /// Reads a partition that is ours at another place; what was handed out of it can be committed no more.
+    pub(crate) fn begin_anew(&mut self, (topic, partition): &Key) {
+        let fresh = Partition::fresh(self.next_epoch());
+        if let Some(partition) = self.get_mut(topic, *partition) {
+            *partition = fresh;
+        }
+    }
+
+    /// Messages that were taken are not going to be handed out: the first of them is the next one again.
+    pub(crate) fn rewind(&mut self, (topic, partition): &Key, next: i64) {
+        if let Some(partition) = self.get_mut(topic, *partition) {
+            partition.next = Some(next);
+        }
+    }
+
+    /// Everything was taken, up to this offset.
+    pub(crate) fn reached_end(&mut self, topic: &str, partition: i32, end: i64) {
+        if let Some(partition) = self.get_mut(topic, partition) {
+            partition.next = partition.next.max(Some(end));
+        }
+    }
+
+    /// The offset of the next message to be taken, where that is known.
+    pub(crate) fn next_of(&self, (topic, partition): &Key) -> Option<i64> {
+        self.get(topic, *partition)?.next
+    }
+
+    /// Where a partition of ours has come to.
+    pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.get(topic, partition)?.position()
     }
 
     /// Gives up partitions.
@@ -126,6 +169,7 @@ impl Ledger {
         let Some(partition) = self.get_mut(topic, partition) else { return false };
         partition.began.get_or_insert(taken.offset);
         partition.pending.get_or_insert(taken.timestamp_ms);
+        partition.next = Some(taken.next);
         true
     }
 
@@ -155,6 +199,17 @@ impl Ledger {
         }
     }
 
+    /// A callback is done with a part of its batch.
+    pub(crate) fn processed_in_part(&mut self, ends: &[BatchEnd]) {
+        for end in ends {
+            if let Some(partition) = self.get_mut(&end.topic, end.partition)
+                && partition.epoch == end.epoch
+            {
+                partition.processed = Some((end.next, end.leader_epoch));
+            }
+        }
+    }
+
     /// A batch failed: none of it can be committed any more. Returns its partitions as they are now, for
     /// [`Ledger::rollback`].
     pub(crate) fn failed(&mut self, ends: &[BatchEnd]) -> Vec<BatchEnd> {
@@ -171,20 +226,24 @@ impl Ledger {
         failed
     }
 
-    /// Where to read again after [`Ledger::failed`]: from the last commit, or from where reading began. Partitions taken
-    /// back meanwhile are left out.
-    pub(crate) fn rollback(&mut self, failed: &[BatchEnd]) -> Vec<TopicPartition> {
+    /// Where to read again after [`Ledger::failed`]: from the last commit, or from where reading began; with
+    /// `keeps_processed` behind what was processed, for that is going to be committed. Partitions taken back meanwhile are
+    /// left out.
+    pub(crate) fn rollback(&mut self, failed: &[BatchEnd], keeps_processed: bool) -> Vec<TopicPartition> {
         let mut positions = Vec::new();
         for end in failed {
             if let Some(partition) = self.get_mut(&end.topic, end.partition)
                 && partition.epoch == end.epoch
             {
-                let back_to = partition.committed.or(partition.began).unwrap_or(OFFSET_BEGINNING);
+                let processed = partition.processed.filter(|_| keeps_processed).map(|(next, _)| next);
+                let back_to =
+                    partition.committed.max(processed).or(partition.began).unwrap_or(OFFSET_BEGINNING);
                 partition.processed = partition.processed.filter(|(next, _)| *next <= back_to);
                 if end.next <= back_to {
                     // It was committed before it failed, so nothing of it comes again.
                     partition.pending = None;
                 }
+                partition.next = Some(back_to).filter(|offset| 0 <= *offset);
                 positions
                     .push(TopicPartition::new(Arc::clone(&end.topic), end.partition).with_offset(back_to));
             }
@@ -207,12 +266,12 @@ impl Ledger {
         admitted
     }
 
-    /// What may be committed because callbacks are done with it.
-    pub(crate) fn admit_processed(&self) -> Admitted {
+    /// What may be committed of the wanted partitions because callbacks are done with it.
+    pub(crate) fn admit_processed(&self, is_wanted: impl Fn(&str, i32) -> bool) -> Admitted {
         let mut admitted = Admitted::default();
         for (topic, of_topic) in &self.partitions {
             for (id, partition) in of_topic {
-                if let Some(processed) = partition.processed {
+                if let Some(processed) = partition.processed.filter(|_| is_wanted(topic, *id)) {
                     admitted.add((Arc::clone(topic), *id), partition, processed);
                 }
             }
@@ -239,11 +298,7 @@ impl Ledger {
             let progress = of_topic.iter().map(|(id, partition)| Progress {
                 topic: Arc::clone(topic),
                 partition: *id,
-                position: partition
-                    .processed
-                    .map(|(next, _)| next)
-                    .max(partition.committed)
-                    .or(partition.began),
+                position: partition.position(),
                 committed: partition.committed,
                 is_pending: partition.pending.is_some(),
                 oldest_ms: partition.pending.flatten(),
@@ -269,6 +324,24 @@ impl Ledger {
     fn next_epoch(&mut self) -> u64 {
         self.epochs += 1;
         self.epochs
+    }
+}
+
+impl Partition {
+    fn fresh(epoch: u64) -> Partition {
+        Partition {
+            assignment: epoch,
+            epoch,
+            began: None,
+            processed: None,
+            committed: None,
+            pending: None,
+            next: None,
+        }
+    }
+
+    fn position(&self) -> Option<i64> {
+        self.processed.map(|(next, _)| next).max(self.committed).or(self.began)
     }
 }
 

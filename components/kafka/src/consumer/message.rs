@@ -1,10 +1,15 @@
 //! A consumed message, lent from librdkafka's fetch buffers.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use mainspring_kafka_ffi as ffi;
+
+use crate::consumer::batch::{CommitFuture, Committer};
+use crate::consumer::ledger::BatchEnd;
 
 /// A message of a topic. Nothing of it is copied.
 ///
@@ -15,6 +20,10 @@ pub struct Message(ffi::Message);
 impl Message {
     pub(crate) fn new(message: ffi::Message) -> Message {
         Message(message)
+    }
+
+    pub(crate) fn leader_epoch(&self) -> Option<i32> {
+        self.0.leader_epoch()
     }
 
     /// The topic.
@@ -81,5 +90,44 @@ impl fmt::Debug for Message {
     /// Where it comes from; never what it says.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// A message with the means to commit it; everything else is that of [`Message`].
+pub struct ConsumedMessage {
+    message: Message,
+    committer: Committer,
+    ends: Arc<[BatchEnd]>,
+}
+
+impl ConsumedMessage {
+    pub(crate) fn new(message: Message, committer: Committer, ends: Arc<[BatchEnd]>) -> ConsumedMessage {
+        ConsumedMessage { message, committer, ends }
+    }
+
+    /// Commits its partition up to and including it; what [`Batch::commit`](crate::Batch::commit) says holds here too. So
+    /// every message before it counts as processed as well.
+    pub fn commit(&self) -> CommitFuture {
+        self.committer.commit_through(&self.ends, &self.message)
+    }
+
+    /// The message alone.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        self.message
+    }
+}
+
+impl Deref for ConsumedMessage {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
+impl fmt::Debug for ConsumedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message.fmt(f)
     }
 }

@@ -11,7 +11,7 @@ use mainspring_metrics::{
 use tokio::time::Instant;
 
 use crate::client::{RecentAverage, Statistics};
-use crate::consumer::config::{GroupProtocol, Settings};
+use crate::consumer::config::{MemberProtocol, Settings};
 use crate::consumer::ledger::Progress;
 
 static CONSUMED: Family = Family::counter(
@@ -55,6 +55,10 @@ static REBALANCE_DURATION: Family = Family::histogram(
 static RESTARTS: Family = Family::counter("kafka_consumer_restarts", "Times reading began again, by reason.");
 static READ_ERRORS: Family =
     Family::counter("kafka_consumer_read_errors", "Times that a partition could not be read, by reason.");
+static UNDECODABLE: Family = Family::counter(
+    "kafka_consumer_undecodable_messages",
+    "Messages that the decoder refused, by what became of them.",
+);
 static ASSIGNED: Family =
     Family::gauge("kafka_consumer_assigned_partitions", "Partitions assigned to this member.");
 static PAUSED: Family = Family::gauge(
@@ -157,7 +161,7 @@ impl Metrics {
     }
 
     /// What is known beforehand exists before it first happens, so that its first time is a change.
-    fn begin_at_zero(&self, protocol: GroupProtocol) {
+    fn begin_at_zero(&self, protocol: MemberProtocol) {
         for topic in &self.subscribed {
             self.topic(topic);
             drop(self.scope.histogram(&PROCESS_DURATION, &self.process_labels(topic, "")));
@@ -244,7 +248,7 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn rebalances(&self, event: &str, protocol: GroupProtocol) -> Counter {
+    pub(crate) fn rebalances(&self, event: &str, protocol: MemberProtocol) -> Counter {
         let labels = [("group", self.group.as_str()), ("event", event), ("protocol", protocol.as_str())];
         self.scope.counter(&REBALANCES, &labels)
     }
@@ -258,6 +262,11 @@ impl Metrics {
         self.scope.counter(&READ_ERRORS, &[("topic", topic), ("error_type", error_type)]).inc();
     }
 
+    /// A message of this topic could not be decoded.
+    pub(crate) fn undecodable(&self, topic: &str, action: &str) {
+        self.scope.counter(&UNDECODABLE, &[("topic", topic), ("action", action)]).inc();
+    }
+
     pub(crate) fn restarts(&self, reason: &str) -> Counter {
         self.scope.counter(&RESTARTS, &[("reason", reason)])
     }
@@ -266,7 +275,7 @@ impl Metrics {
         &self,
         snapshot: &mut Snapshot,
         states: &[(&str, bool)],
-        (assigned, paused): (&[(String, usize)], bool),
+        assigned: &[(String, (usize, usize))],
         progress: &[Progress],
         statistics: &Statistics,
     ) {
@@ -278,12 +287,11 @@ impl Metrics {
             let seconds = Duration::from_millis(cell.load(Ordering::Relaxed)).as_secs_f64();
             snapshot.gauge(family, &[component, group], seconds);
         }
-        let mut assigned_of: BTreeMap<&str, usize> =
-            self.subscribed.iter().map(|topic| (topic.as_str(), 0)).collect();
-        assigned_of.extend(assigned.iter().map(|(topic, count)| (topic.as_str(), *count)));
-        for (topic, count) in assigned_of {
+        let mut assigned_of: BTreeMap<&str, (usize, usize)> =
+            self.subscribed.iter().map(|topic| (topic.as_str(), (0, 0))).collect();
+        assigned_of.extend(assigned.iter().map(|(topic, counts)| (topic.as_str(), *counts)));
+        for (topic, (count, paused)) in assigned_of {
             snapshot.gauge(&ASSIGNED, &[component, group, ("topic", topic)], as_f64(count));
-            let paused = if paused { count } else { 0 };
             snapshot.gauge(&PAUSED, &[component, group, ("topic", topic)], as_f64(paused));
         }
         let now_ms = i64::try_from(unix_millis()).unwrap_or(i64::MAX);

@@ -1,5 +1,6 @@
 //! One run of a consumer, from its start to its stop: a client, and another one after each that fails.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -11,10 +12,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Credentials;
-use crate::consumer::batch::{Batch, CommitRequest, Committer, next_request};
+use crate::consumer::batch::{Batch, CommitRequest, Committer, Request, What, next_request};
 use crate::consumer::config::Settings;
 use crate::consumer::events;
-use crate::consumer::ledger::Admitted;
+use crate::consumer::ledger::{Admitted, Key};
+use crate::consumer::listener::Listener;
 use crate::consumer::session::{CANCELLED_CALLBACK_MAX, Session};
 use crate::consumer::status::{State, Status};
 use crate::consumer::tuning::Tuning;
@@ -38,12 +40,15 @@ pub(crate) struct Run {
     pub(crate) tuning: watch::Receiver<Tuning>,
     pub(crate) status: Arc<Status>,
     pub(crate) callback: Callback,
+    pub(crate) listener: Option<Listener>,
     pub(crate) callback_processor: TaskProcessor,
     pub(crate) committer: Committer,
-    pub(crate) requests: mpsc::Receiver<CommitRequest>,
+    pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) credentials: watch::Receiver<Option<Credentials>>,
     pub(crate) stop: CancellationToken,
     pub(crate) unfinished: Unfinished,
+    /// Partitions that the user has paused.
+    pub(crate) paused: BTreeSet<Key>,
 }
 
 /// Why a client is given up; what happened has been reported already.
@@ -84,6 +89,9 @@ impl Run {
         let mut config = self.settings.client.clone();
         if let Some(credentials) = credentials {
             credentials.set(&mut config).map_err(|error| refused(&error))?;
+        }
+        if self.listener.as_ref().is_some_and(|listener| listener.wants_end()) {
+            config.set("enable.partition.eof", "true").map_err(|error| refused(&error))?;
         }
         let consumer = Consumer::new(config).map_err(|error| refused(&error))?;
         if is_new {
@@ -131,8 +139,10 @@ impl Run {
         let Run { requests, status, stop, .. } = self;
         let refuse = async {
             loop {
-                let request = next_request(requests).await;
-                events::commit_without_client(status, &request);
+                // Whoever waits for an answer finds out when the request is dropped.
+                if let Request::Commit(request) = next_request(requests).await {
+                    events::commit_without_client(status, &request);
+                }
             }
         };
         tokio::select! {
@@ -151,8 +161,11 @@ impl Run {
     pub(crate) fn admit(&self, request: &CommitRequest) -> Admitted {
         let ledger = self.status.ledger();
         match &request.what {
-            crate::consumer::batch::What::Batch(ends) => ledger.admit(ends),
-            crate::consumer::batch::What::Processed => ledger.admit_processed(),
+            What::Batch(ends) => ledger.admit(ends),
+            What::Processed => ledger.admit_processed(|_, _| true),
+            What::ProcessedOf((topic, partition)) => {
+                ledger.admit_processed(|of, number| *of == **topic && number == *partition)
+            }
         }
     }
 }

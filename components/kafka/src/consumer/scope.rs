@@ -1,19 +1,25 @@
 //! What a component that consumes holds: the right to start and stop its consumer.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mainspring_core::ComponentContext;
 use mainspring_engine::TaskProcessor;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Credentials;
-use crate::consumer::batch::{Batch, CommitFuture, Committer, refused};
+use crate::consumer::batch::{Batch, CommitFuture, Committer, What, refused};
+use crate::consumer::callbacks;
 use crate::consumer::config::Settings;
+use crate::consumer::control::QUERIES_MAX;
+use crate::consumer::decode::{self, Decoder, TypedBatch, TypedMessage};
 use crate::consumer::error::{CommitError, ConsumerError};
-use crate::consumer::run::{Callback, CallbackError, Run, Unfinished};
+use crate::consumer::listener::{ConsumerListener, Listener};
+use crate::consumer::message::ConsumedMessage;
+use crate::consumer::run::{Callback, Run, Unfinished};
 use crate::consumer::status::{State, Status};
 use crate::consumer::tuning::Tuning;
 
@@ -36,6 +42,9 @@ pub(crate) struct Control {
     pub(crate) callback_processor: TaskProcessor,
     /// Those that replace the ones in `settings`.
     pub(crate) credentials: watch::Sender<Option<Credentials>>,
+    /// Bounds what is asked of brokers at the same time.
+    pub(crate) queries: Semaphore,
+    listener: Mutex<Option<Listener>>,
     in_use: AtomicBool,
     current: Mutex<Option<Started>>,
     stopped: AtomicBool,
@@ -53,10 +62,10 @@ struct Started {
 impl ConsumerScope {
     /// Starts consuming: `callback` is given one batch at a time, on the component's callback task processor.
     ///
-    /// A batch that it returns `Ok` for is processed; commit it with [`Batch::commit`] or
-    /// [`ConsumerScope::async_commit`]. After an error, a panic or `max_callback_duration` the batch has failed:
-    /// `restart_after_failure_delay` later everything since the last commit comes again. Batches are never handed out while
-    /// another one is being processed.
+    /// A batch that it returns `Ok` for is processed. With `commit_policy: manual` commit it with [`Batch::commit`] or
+    /// [`ConsumerScope::async_commit`]; the other policies do so by themselves. After an error, a panic or
+    /// `max_callback_duration` the batch has failed: `restart_after_failure_delay` later everything since the last commit
+    /// comes again. Batches are never handed out while another one is being processed.
     ///
     /// # Errors
     /// [`ConsumerError::Running`] when it was started and not stopped since, [`ConsumerError::Stopped`] when its component
@@ -67,10 +76,109 @@ impl ConsumerScope {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
     {
-        self.control.start(Arc::new(move |batch| {
-            let processing = callback(batch);
-            Box::pin(async move { processing.await.map_err(Into::<CallbackError>::into) })
-        }))
+        self.control.start(callbacks::of_batches(callback))
+    }
+
+    /// As [`ConsumerScope::start`], with a callback that may block: its thread becomes one of the task processor's blocking
+    /// ones meanwhile, and another takes its place, so nothing else waits for it.
+    ///
+    /// Nothing can interrupt it. When it outlasts `max_callback_duration` the batch has failed; when it does not return within 10 s
+    /// more, the consumer leaves its group, so that others are given the partitions, and joins again once it has returned. At
+    /// the stop of the service it is waited for as [`ConsumerScope::stop`] says, and left behind after that.
+    ///
+    /// # Errors
+    /// As [`ConsumerScope::start`].
+    pub fn start_blocking<F, E>(&self, callback: F) -> Result<(), ConsumerError>
+    where
+        F: Fn(Batch) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        self.control.start(callbacks::blocking(callback))
+    }
+
+    /// As [`ConsumerScope::start`], with a callback that is given one message after another, in the order of their partition.
+    ///
+    /// When it fails, the messages before count as processed: with `commit_policy` `after_batch` or `periodic` they do not come
+    /// again, with `manual` those come again that were not committed, see [`ConsumedMessage::commit`].
+    /// `max_callback_duration` holds for all messages that were taken together, `max_batch_size` at most.
+    ///
+    /// # Errors
+    /// As [`ConsumerScope::start`].
+    pub fn start_each<F, Fut, E>(&self, callback: F) -> Result<(), ConsumerError>
+    where
+        F: Fn(ConsumedMessage) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        self.control.start(callbacks::of_messages(callback))
+    }
+
+    /// As [`ConsumerScope::start_each`], with a callback that may block, as in [`ConsumerScope::start_blocking`].
+    ///
+    /// # Errors
+    /// As [`ConsumerScope::start`].
+    pub fn start_each_blocking<F, E>(&self, callback: F) -> Result<(), ConsumerError>
+    where
+        F: Fn(ConsumedMessage) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        self.control.start(callbacks::of_messages_blocking(callback))
+    }
+
+    /// As [`ConsumerScope::start`], with the values that a decoder makes of messages; `undecodable` says what becomes of those
+    /// that it refuses. There is no call for a batch of which nothing is left.
+    ///
+    /// # Errors
+    /// As [`ConsumerScope::start`].
+    pub fn start_decoded<D, F, Fut, E>(&self, decoder: D, callback: F) -> Result<(), ConsumerError>
+    where
+        D: Decoder,
+        F: Fn(TypedBatch<D::Value>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        let (policy, status) = (self.control.settings.undecodable, Arc::clone(&self.control.status));
+        self.control.start(decode::of_batches(decoder, policy, status, callback))
+    }
+
+    /// As [`ConsumerScope::start_each`], with the values that a decoder makes of messages. With `undecodable: fail` the
+    /// messages before one that cannot be decoded count as processed.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use mainspring_kafka::{ConsumerError, ConsumerScope, JsonDecoder};
+    /// #[derive(serde::Deserialize)]
+    /// struct Order {
+    ///     id: u64,
+    /// }
+    ///
+    /// fn begin(consumer: &ConsumerScope) -> Result<(), ConsumerError> {
+    ///     consumer.start_each_decoded(JsonDecoder::<Order>::new(), async |order| {
+    ///         tracing::info!(id = order.value().id, offset = order.offset(), "An order");
+    ///         Ok::<_, Infallible>(())
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ConsumerScope::start`].
+    pub fn start_each_decoded<D, F, Fut, E>(&self, decoder: D, callback: F) -> Result<(), ConsumerError>
+    where
+        D: Decoder,
+        F: Fn(TypedMessage<D::Value>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        let (policy, status) = (self.control.settings.undecodable, Arc::clone(&self.control.status));
+        self.control.start(decode::of_messages(decoder, policy, status, callback))
+    }
+
+    /// Has `listener` told, from the next start on, what happens besides messages; it replaces the one before.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Running`] when it was started and not stopped since.
+    pub fn set_listener(&self, listener: impl ConsumerListener) -> Result<(), ConsumerError> {
+        self.control.set_listener(Arc::new(listener))
     }
 
     /// Stops consuming and waits until the client is gone; does nothing when it is stopped.
@@ -90,8 +198,22 @@ impl ConsumerScope {
     ///
     /// The commit is under way when this returns; await the result or drop it.
     pub fn async_commit(&self) -> CommitFuture {
-        let committer = self.control.current().as_ref().map(|started| started.committer.clone());
+        let committer = self.control.committer();
         committer.map_or_else(|| refused(CommitError::Stopped), |committer| committer.commit_current())
+    }
+
+    /// Commits what was processed of one partition: all batches whose callbacks have returned `Ok`, never the one still at
+    /// work. Where that is nothing, or committed already, it succeeds at once.
+    ///
+    /// The commit is under way when this returns; await the result or drop it.
+    pub fn commit_partition(&self, topic: &str, partition: i32) -> CommitFuture {
+        let what = What::ProcessedOf((topic.into(), partition));
+        let committer = self.control.committer();
+        committer.map_or_else(|| refused(CommitError::Stopped), |committer| committer.commit(what))
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
     }
 }
 
@@ -128,6 +250,8 @@ impl Control {
             processor,
             callback_processor,
             credentials: watch::Sender::new(None),
+            queries: Semaphore::new(QUERIES_MAX),
+            listener: Mutex::default(),
             in_use: AtomicBool::new(false),
             current: Mutex::new(None),
             stopped: AtomicBool::new(false),
@@ -169,12 +293,14 @@ impl Control {
             tuning,
             status: Arc::clone(&self.status),
             callback,
+            listener: self.lock_listener().clone(),
             callback_processor: self.callback_processor.clone(),
             committer,
             requests,
             credentials: self.credentials.subscribe(),
             stop: started.stop.clone(),
             unfinished: Arc::clone(&self.unfinished),
+            paused: BTreeSet::new(),
         };
         let end =
             End { status: Arc::clone(&self.status), ended: started.ended.clone(), state: State::Failed };
@@ -189,6 +315,23 @@ impl Control {
         drop(self.cx.spawn_on(&self.processor, "consumer_polling", polling));
         *current = Some(started);
         Ok(())
+    }
+
+    fn set_listener(&self, listener: Listener) -> Result<(), ConsumerError> {
+        if self.current().as_ref().is_some_and(|started| !started.stop.is_cancelled()) {
+            return Err(ConsumerError::Running { component: self.settings.component.clone() });
+        }
+        *self.lock_listener() = Some(listener);
+        Ok(())
+    }
+
+    fn lock_listener(&self) -> MutexGuard<'_, Option<Listener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to the run there is.
+    pub(crate) fn committer(&self) -> Option<Committer> {
+        self.current().as_ref().map(|started| started.committer.clone())
     }
 
     async fn stop(&self) {

@@ -5,11 +5,13 @@
 //! | messages | into the batch being collected; a full batch goes to the callback |
 //! | timer | a batch that is old enough goes to the callback; a callback is warned about or cancelled; reading goes on |
 //! | callback ended | processed, or failed: then back to the last commit after a delay |
-//! | commit wanted | admitted by the ledger, sent when no other is in flight |
+//! | commit wanted, or due by the policy | admitted by the ledger, sent when no other is in flight |
 //! | commit answered | noted; whoever waits is told |
-//! | assigned | reading begins |
+//! | assigned | the listener is asked where; reading begins |
 //! | revoked | nothing is taken any more; once the batch and its commits are done, or too late, the partitions are handed back |
 //! | lost | handed back at once, nothing is committed |
+//! | end of a partition | the listener is told |
+//! | command | a partition is paused, resumed, or read elsewhere |
 //! | tuned | reading pauses or goes on; the next batch has another size, or comes later |
 //! | error, log, statistics | reported; a fatal error ends the client |
 //! | new credentials | given to the client, which uses them for its next connection |
@@ -20,6 +22,8 @@
 
 mod batches;
 mod closing;
+mod control;
+mod listening;
 mod rebalances;
 
 use std::future::poll_fn;
@@ -34,11 +38,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::Credentials;
-use crate::consumer::batch::{CommitRequest, next_request};
+use crate::consumer::batch::{CommitRequest, Request, next_request};
 use crate::consumer::commits::{Commits, Outcome};
+use crate::consumer::config::CommitPolicy;
 use crate::consumer::events;
 use crate::consumer::ledger::{BatchEnd, Commit, Key};
+use crate::consumer::listener::Notice;
 use crate::consumer::run::{CallbackTask, ClientFailure, Run};
+use crate::consumer::session::control::PendingSeek;
+use crate::consumer::session::listening::{Assigning, ListenerResult, Listening, listener_end};
 use crate::consumer::status::State;
 use crate::consumer::tuning::Tuning;
 
@@ -60,6 +68,13 @@ pub(crate) struct Session<'run> {
     /// No message is taken before: those handed out last use up what the limit of messages per second allows.
     paced_until: Instant,
     commits: Commits,
+    /// When what was processed is committed, by a policy that does it now and then.
+    commit_at: Option<Instant>,
+    /// The part of the running batch that its callback is done with, once it is known to fail.
+    processed_in_part: Vec<BatchEnd>,
+    listening: Option<Listening>,
+    assigning: Option<Assigning>,
+    seeks: Vec<PendingSeek>,
     revoking: Option<Revoking>,
     rebalancing_since: Option<Instant>,
     poll_by: Instant,
@@ -98,6 +113,10 @@ struct Revoking {
     until: Instant,
     /// The batch is done, so that only its commit is waited for.
     awaits_commits: bool,
+    /// How long its listener is waited for, once it is told.
+    listener_until: Option<Instant>,
+    /// The listener is done with it, or there is none.
+    told: bool,
 }
 
 enum Event {
@@ -105,7 +124,8 @@ enum Event {
     /// Messages were added from this index on.
     Messages(usize),
     Callback(Result<Result<(), String>, TaskError>),
-    Request(CommitRequest),
+    Request(Request),
+    Listener(ListenerResult),
     Credentials(Credentials),
     Tuned,
     Timer,
@@ -126,6 +146,11 @@ impl<'run> Session<'run> {
             collect_until: now,
             paced_until: now,
             commits: Commits::default(),
+            commit_at: None,
+            processed_in_part: Vec::new(),
+            listening: run.listener.clone().map(Listening::new),
+            assigning: None,
+            seeks: Vec::new(),
             revoking: None,
             rebalancing_since: Some(now),
             poll_by: now,
@@ -154,6 +179,7 @@ impl<'run> Session<'run> {
             Event::Messages(added_from) => self.on_messages(added_from),
             Event::Callback(result) => self.on_callback_ended(result),
             Event::Request(request) => self.on_request(request),
+            Event::Listener(result) => self.on_listener(result),
             Event::Credentials(credentials) => self.on_credentials(&credentials),
             Event::Tuned => self.on_tuned(),
             Event::Timer => self.on_timer(),
@@ -167,7 +193,7 @@ impl<'run> Session<'run> {
         let added_from = self.messages.len();
         let room = self.run.tuning().batch_max.saturating_sub(added_from);
         let takes_messages = self.takes_messages();
-        let Session { run, consumer, phase, messages, errors, stopping, .. } = self;
+        let Session { run, consumer, phase, messages, errors, stopping, listening, .. } = self;
         let consumer = &*consumer;
         tokio::select! {
             biased;
@@ -176,6 +202,7 @@ impl<'run> Session<'run> {
             request = next_request(&mut run.requests) => Event::Request(request),
             credentials = new_credentials(&mut run.credentials) => Event::Credentials(credentials),
             result = callback_end(phase) => Event::Callback(result),
+            result = listener_end(listening) => Event::Listener(result),
             () = changed(&mut run.tuning) => Event::Tuned,
             _ = poll_fn(|cx| consumer.poll_batch(cx, room, messages, errors)), if takes_messages => {
                 Event::Messages(added_from)
@@ -209,8 +236,13 @@ impl<'run> Session<'run> {
             Phase::Processing(Processing { began, .. }) => Some(*began + limit / 2),
             Phase::Backoff { until, .. } => Some(*until),
         };
-        let revoking = self.revoking.as_ref().map(|revoking| revoking.until);
-        [phase, revoking, self.commits.due()].into_iter().flatten().fold(self.poll_by, Instant::min)
+        let revoking = self.revoking.as_ref().map(|it| it.listener_until.unwrap_or(it.until));
+        let assigning = self.assigning.as_ref().map(|assigning| assigning.until);
+        let seek = self.seeks.iter().map(|pending| pending.again).min();
+        [phase, revoking, assigning, seek, self.commit_at, self.commits.due()]
+            .into_iter()
+            .flatten()
+            .fold(self.poll_by, Instant::min)
     }
 
     /// What follows from any event.
@@ -231,6 +263,13 @@ impl<'run> Session<'run> {
             // The turn of the loop that follows polls the client.
             self.poll_by = now + self.run.settings.poll_interval / POLLS_PER_INTERVAL;
         }
+        if self.commit_at.is_some_and(|at| at <= now) {
+            self.commit_processed();
+        }
+        if self.assigning.as_ref().is_some_and(|assigning| assigning.until <= now) {
+            self.give_up_assigning("it took longer than half of `max_callback_duration`");
+        }
+        self.retry_seeks(now);
         let limit = self.run.settings.max_callback_duration;
         match &mut self.phase {
             Phase::Processing(processing) if processing.overdue => {
@@ -267,12 +306,44 @@ impl<'run> Session<'run> {
 
     // Commits.
 
-    fn on_request(&mut self, request: CommitRequest) {
+    fn on_request(&mut self, request: Request) {
+        match request {
+            Request::Commit(request) => self.on_commit_wanted(request),
+            Request::Processed(ends) => self.on_processed_in_part(ends),
+            Request::Command(command) => self.on_command(command),
+        }
+    }
+
+    fn on_commit_wanted(&mut self, request: CommitRequest) {
         let admitted = self.run.admit(&request);
         if let Some((topic, partition)) = admitted.refused.first() {
             events::commit_refused(&self.run.status, topic, *partition);
         }
         self.commits.add(admitted, request.reply, Instant::now());
+    }
+
+    /// A callback is done with something, which the policy may commit now or a little later.
+    fn on_processed(&mut self, ends: &[BatchEnd]) {
+        match self.run.settings.commit_policy {
+            CommitPolicy::Manual => {}
+            CommitPolicy::AfterBatch => {
+                let admitted = self.run.status.ledger().admit(ends);
+                self.commits.add_unasked(admitted, Instant::now());
+            }
+            CommitPolicy::Periodic => {
+                let interval = self.run.settings.commit_interval;
+                self.commit_at.get_or_insert_with(|| Instant::now() + interval);
+            }
+        }
+    }
+
+    /// Commits what was processed, unless that is up to the user.
+    fn commit_processed(&mut self) {
+        self.commit_at = None;
+        if self.run.settings.commit_policy.is_automatic() {
+            let admitted = self.run.status.ledger().admit_processed(|_, _| true);
+            self.commits.add_unasked(admitted, Instant::now());
+        }
     }
 
     fn send_commits(&mut self) {
@@ -298,6 +369,11 @@ impl<'run> Session<'run> {
             self.run.status.client.on_answer();
         }
         events::committed(&self.run.status, &self.run.settings, &answer);
+        if answer.offsets.iter().any(|(.., outcome)| outcome.is_group_gone()) {
+            // librdkafka 2.12.1 goes on as a member of a group that there is not, for ever (fixed in 2.15).
+            events::group_is_gone(&self.run.status);
+            self.failure = Some(ClientFailure::Broken);
+        }
         answer.tell();
     }
 
@@ -310,7 +386,10 @@ impl<'run> Session<'run> {
             ConsumerEvent::Committed { tag, result, offsets } => self.on_committed(tag, &result, &offsets),
             ConsumerEvent::Error(error) => self.on_error(&error),
             ConsumerEvent::Log(line) => self.run.status.client.on_log(&line),
-            ConsumerEvent::Stats(json) => self.run.status.client.on_stats(&json),
+            ConsumerEvent::Stats(json) => {
+                self.run.status.client.on_stats(&json);
+                self.tell(Notice::Statistics(json));
+            }
             ConsumerEvent::Closed => self.closed = true,
             // SASL/OAUTHBEARER is not among the mechanisms that the configuration allows.
             _ => {}
@@ -323,6 +402,7 @@ impl<'run> Session<'run> {
     }
 
     fn on_error(&mut self, error: &KafkaError) {
+        self.tell_error(error);
         if error.code == KafkaCode::MAX_POLL_EXCEEDED {
             return events::poll_exceeded(&self.run.status, error);
         }

@@ -58,6 +58,8 @@ pub(crate) struct Status {
     callback: AtomicU8,
     /// Partitions that librdkafka has given up reading.
     unreadable: Mutex<BTreeSet<Key>>,
+    /// Partitions that the user has paused.
+    paused_partitions: Mutex<BTreeSet<Key>>,
     ledger: Mutex<Ledger>,
 }
 
@@ -70,6 +72,7 @@ impl Status {
             paused: AtomicBool::new(false),
             callback: AtomicU8::new(IN_TIME),
             unreadable: Mutex::default(),
+            paused_partitions: Mutex::default(),
             ledger: Mutex::default(),
         }
     }
@@ -91,6 +94,23 @@ impl Status {
     /// Whether nothing may be taken from any partition.
     pub(crate) fn paused(&self, paused: bool) {
         self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    /// Which partitions may not be read because the user says so.
+    pub(crate) fn paused_partitions(&self, paused: BTreeSet<Key>) {
+        *self.lock_paused_partitions() = paused;
+    }
+
+    fn lock_paused_partitions(&self) -> MutexGuard<'_, BTreeSet<Key>> {
+        self.paused_partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many of a topic's partitions may not be read.
+    fn count_paused(&self, topic: &str, assigned: usize) -> usize {
+        if self.paused.load(Ordering::Relaxed) {
+            return assigned;
+        }
+        self.lock_paused_partitions().iter().filter(|(of, _)| **of == *topic).count()
     }
 
     /// No callback is past its limit.
@@ -162,18 +182,15 @@ impl Collector for Status {
     fn collect(&self, snapshot: &mut Snapshot) {
         let (assigned, progress) = {
             let ledger = self.ledger();
-            let assigned: Vec<_> = ledger.counts().map(|(topic, count)| (topic.to_owned(), count)).collect();
+            let counts = ledger.counts();
+            let assigned: Vec<_> = counts
+                .map(|(topic, count)| (topic.to_owned(), (count, self.count_paused(topic, count))))
+                .collect();
             (assigned, ledger.progress())
         };
         let states = State::ALL.map(|(state, name)| (name, self.is(state)));
         self.client.collect(snapshot);
-        self.metrics.collect(
-            snapshot,
-            &states,
-            (&assigned, self.paused.load(Ordering::Relaxed)),
-            &progress,
-            &self.client.statistics(),
-        );
+        self.metrics.collect(snapshot, &states, &assigned, &progress, &self.client.statistics());
     }
 
     fn collect_userver(&self, view: &mut UserverView) {

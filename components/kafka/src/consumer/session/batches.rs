@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mainspring_engine::TaskError;
-use mainspring_kafka_ffi as ffi;
+use mainspring_kafka_ffi::{self as ffi, KafkaCode};
 use mainspring_logging::Chain;
 use tokio::time::Instant;
 
@@ -17,8 +17,13 @@ use crate::consumer::status::{State, Status};
 
 impl Session<'_> {
     pub(super) fn on_messages(&mut self, added_from: usize) {
-        for error in self.errors.drain(..) {
-            events::fetch_error(&self.run.status, &error);
+        for error in std::mem::take(&mut self.errors) {
+            if error.code == KafkaCode::PARTITION_EOF {
+                self.on_partition_end(&error);
+            } else {
+                events::fetch_error(&self.run.status, &error);
+                self.tell_partition_error(&error);
+            }
         }
         let added = &self.messages[added_from..];
         if added.is_empty() {
@@ -31,7 +36,8 @@ impl Session<'_> {
         let mut all_ours = true;
         for run in added.chunk_by(is_same_partition) {
             let first = &run[0];
-            let is_ours = self.run.status.ledger().taken(first.topic(), first.partition(), taken(first));
+            let is_ours = !self.is_sought(first.topic(), first.partition())
+                && self.run.status.ledger().taken(first.topic(), first.partition(), taken(run));
             self.run
                 .status
                 .readable(|(topic, partition)| *partition == first.partition() && **topic == *first.topic());
@@ -47,8 +53,14 @@ impl Session<'_> {
 
     /// Messages of partitions taken back meanwhile belong to somebody else.
     pub(super) fn drop_foreign_messages(&mut self) {
+        let mut messages = std::mem::take(&mut self.messages);
         let ledger = self.run.status.ledger();
-        self.messages.retain(|message| ledger.owns(message.topic(), message.partition()));
+        messages.retain(|message| {
+            let (topic, partition) = (message.topic(), message.partition());
+            ledger.owns(topic, partition) && !self.is_sought(topic, partition)
+        });
+        drop(ledger);
+        self.messages = messages;
     }
 
     pub(super) fn begin_batch(&mut self) {
@@ -112,6 +124,7 @@ impl Session<'_> {
             _ if overdue => Failure::TimedOut,
             Ok(Ok(())) => {
                 self.run.status.ledger().processed(&ends);
+                self.on_processed(&ends);
                 return events::batch_succeeded(&self.run.status, &ends, took);
             }
             Ok(Err(error)) => Failure::Error(error),
@@ -120,12 +133,32 @@ impl Session<'_> {
         };
         let is_ending = self.stopping || self.failure.is_some();
         let delay = (!is_ending).then_some(self.run.tuning().restart_delay);
-        events::batch_failed(&self.run.status, &self.run.settings, &ends, &failure, took, delay);
+        let rest = self.take_out_processed(&ends);
+        events::batch_failed(&self.run.status, &self.run.settings, &rest, &failure, took, delay);
         let failed = self.run.status.ledger().failed(&ends);
         if let Some(delay) = delay {
             self.run.status.enter(State::Backoff);
             self.phase = Phase::Backoff { until: Instant::now() + delay, failed };
         }
+    }
+
+    /// A callback that goes on, or fails, is done with a part of its batch.
+    pub(super) fn on_processed_in_part(&mut self, ends: Vec<BatchEnd>) {
+        self.run.status.ledger().processed_in_part(&ends);
+        self.on_processed(&ends);
+        events::processed_in_part(&self.run.status, &ends);
+        self.processed_in_part = ends;
+    }
+
+    /// What is left of a batch whose first part was processed.
+    fn take_out_processed(&mut self, ends: &[BatchEnd]) -> Vec<BatchEnd> {
+        let processed = std::mem::take(&mut self.processed_in_part);
+        let rest = ends.iter().map(|end| {
+            let done = processed.iter().find(|done| done.is_of(&end.topic, end.partition));
+            let messages = end.messages - done.map_or(0, |done| done.messages.min(end.messages));
+            BatchEnd { messages, ..end.clone() }
+        });
+        rest.collect()
     }
 
     /// Reads on after a failed batch: what was not committed comes again.
@@ -135,7 +168,8 @@ impl Session<'_> {
         };
         self.enter_state();
         self.collecting_since = Instant::now();
-        let positions = self.run.status.ledger().rollback(&failed);
+        let positions =
+            self.run.status.ledger().rollback(&failed, self.run.settings.commit_policy.is_automatic());
         if positions.is_empty() {
             return;
         }
@@ -159,9 +193,10 @@ impl Drop for InTime {
     }
 }
 
-fn taken(first: &ffi::Message) -> Taken {
+fn taken(run: &[ffi::Message]) -> Taken {
+    let (first, last) = (&run[0], &run[run.len() - 1]);
     let timestamp_ms = first.timestamp().map(|timestamp| timestamp.millis());
-    Taken { offset: first.offset(), timestamp_ms }
+    Taken { offset: first.offset(), timestamp_ms, next: last.offset() + 1 }
 }
 
 fn is_same_partition(a: &ffi::Message, b: &ffi::Message) -> bool {

@@ -7,14 +7,16 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::consumer::events;
 use crate::consumer::run::ClientFailure;
+use crate::consumer::session::listening::Assigning;
 use crate::consumer::session::{Phase, Session};
 
 /// Longest waits while stopping: for the running callback, for a cancelled one to let go, for commits under way, for the
-/// group to be left, and for the client to be gone. Together they fit into `component_stop_timeout`.
+/// group to be left, for the listener, and for the client to be gone. Together they fit into `component_stop_timeout`.
 const STOP_CALLBACK_MAX: Duration = Duration::from_secs(10);
 const STOP_CANCELLED_CALLBACK_MAX: Duration = Duration::from_secs(1);
 const STOP_COMMITS_MAX: Duration = Duration::from_secs(3);
 const STOP_CLOSE_MAX: Duration = Duration::from_secs(3);
+const STOP_LISTENER_MAX: Duration = Duration::from_secs(1);
 const STOP_DESTROY_MAX: Duration = Duration::from_secs(3);
 
 impl Session<'_> {
@@ -27,6 +29,11 @@ impl Session<'_> {
         while let Ok(request) = self.run.requests.try_recv() {
             self.on_request(request);
         }
+        if let Some(Assigning { partitions, .. }) = self.assigning.take() {
+            // An assignment that nobody answers is not left in order; none of it is read any more.
+            self.assign(&partitions);
+        }
+        self.commit_processed();
         if self.failure != Some(ClientFailure::Fatal) {
             self.serve_while(|session| !session.commits.is_idle(), "commits", STOP_COMMITS_MAX).await;
             self.closing = true;
@@ -38,6 +45,8 @@ impl Session<'_> {
                 Err(error) => events::close_failed(&self.run.status, &error),
             }
         }
+        let is_telling = |session: &Self| session.listening.as_ref().is_some_and(|it| !it.is_idle());
+        self.serve_while(is_telling, "listener", STOP_LISTENER_MAX).await;
         let Session { run, consumer, failure, phase, .. } = self;
         run.status.ledger().clear();
         run.status.readable(|_| true);

@@ -8,13 +8,18 @@ use tokio::time::Instant;
 
 use crate::consumer::events;
 use crate::consumer::ledger::Key;
+use crate::consumer::listener::{Notice, names};
 use crate::consumer::run::ClientFailure;
+use crate::consumer::session::listening::{Assigning, REVOKED_CLOSING_MAX, REVOKED_MAX};
 use crate::consumer::session::{Phase, Revoking, Session};
 use crate::consumer::status::State;
 
 /// The part of `max.poll.interval.ms` for which the running batch may hold revoked partitions back. The group waits for that
 /// long for its members to answer a rebalance; the rest is for the commit and the answer.
 const REVOKE_WAIT_PART: u32 = 2;
+
+/// The part of `max_callback_duration` that the listener has for saying where to begin.
+const ASSIGNED_WAIT_PART: u32 = 2;
 
 /// Longest wait for the commit of a batch that is done: nothing of other partitions is read meanwhile.
 const REVOKE_COMMITS_MAX: Duration = Duration::from_secs(10);
@@ -25,12 +30,24 @@ impl Session<'_> {
         self.hand_back();
         let protocol = self.consumer.rebalance_protocol();
         events::assigned(&self.run.status, &self.run.settings, name_of(protocol), partitions);
+        if self.tell(Notice::Assigned(names(partitions))) {
+            let until = Instant::now() + self.run.settings.max_callback_duration / ASSIGNED_WAIT_PART;
+            self.assigning = Some(Assigning { partitions: partitions.to_vec(), until });
+        } else {
+            self.assign(partitions);
+        }
+    }
+
+    /// Answers the group: begins to read.
+    pub(super) fn assign(&mut self, partitions: &[TopicPartition]) {
+        let protocol = self.consumer.rebalance_protocol();
         self.run.status.ledger().assign(partitions);
         let result = match protocol {
             RebalanceProtocol::Cooperative => self.consumer.incremental_assign(partitions),
             _ => self.consumer.assign(partitions),
         };
         self.check_rebalance(result);
+        self.keep_paused(partitions);
         self.run.status.client.on_answer();
         if let Some(cluster_id) = self.consumer.cluster_id() {
             self.run.status.client.on_cluster_id(cluster_id);
@@ -63,12 +80,23 @@ impl Session<'_> {
         // Once the client closes, what was to be waited for has been waited for.
         let is_over = lost || self.closing;
         let until = if is_over { since } else { since + self.run.settings.poll_interval / REVOKE_WAIT_PART };
-        self.revoking = Some(Revoking { partitions, since, until, awaits_commits: false });
+        if lost {
+            self.tell_lost(&partitions);
+        }
+        self.revoking = Some(Revoking {
+            partitions,
+            since,
+            until,
+            awaits_commits: false,
+            listener_until: None,
+            told: lost || self.listening.is_none(),
+        });
     }
 
     /// Hands revoked partitions back once nothing of theirs is under way, or when it takes too long.
     pub(super) fn hand_back_revoked(&mut self) {
-        let Some(Revoking { partitions, since, until, awaits_commits }) = &mut self.revoking else { return };
+        let Some(revoking) = &mut self.revoking else { return };
+        let Revoking { partitions, since, until, awaits_commits, listener_until, told } = revoking;
         let is_revoked = |(topic, partition): &Key| {
             partitions.iter().any(|revoked| revoked.topic == *topic && revoked.partition == *partition)
         };
@@ -78,17 +106,37 @@ impl Session<'_> {
             }
             Phase::Collecting | Phase::Backoff { .. } => false,
         };
-        let is_busy = is_processing || self.commits.concern(is_revoked);
-        if is_busy && !is_processing && !std::mem::replace(awaits_commits, true) {
+        if !is_processing && !std::mem::replace(awaits_commits, true) {
+            if since < until && self.run.settings.commit_policy.is_automatic() {
+                let is_wanted = |topic: &str, partition| {
+                    partitions.iter().any(|it| it.partition == partition && *it.topic == *topic)
+                };
+                let admitted = self.run.status.ledger().admit_processed(is_wanted);
+                self.commits.add_unasked(admitted, Instant::now());
+            }
             *until = (*until).min(Instant::now() + REVOKE_COMMITS_MAX);
         }
+        let is_busy = is_processing || self.commits.concern(is_revoked);
         if is_busy && Instant::now() < *until {
             return;
         }
-        if is_busy && since < until {
+        if is_busy && since < until && listener_until.is_none() {
             events::handed_back_unfinished(&self.run.status, partitions, since.elapsed());
         }
-        self.hand_back();
+        // The listener comes last: by now everything that can be committed is.
+        let is_told = match *listener_until {
+            _ if *told => true,
+            Some(limit) => limit <= Instant::now(),
+            None => {
+                let limit = if self.closing { REVOKED_CLOSING_MAX } else { REVOKED_MAX };
+                *listener_until = Some(Instant::now() + limit);
+                let notice = Notice::Revoked(names(partitions));
+                !self.tell(notice)
+            }
+        };
+        if is_told {
+            self.hand_back();
+        }
     }
 
     /// Hands revoked partitions back, whatever is under way.
@@ -101,6 +149,14 @@ impl Session<'_> {
             self.run.status.ledger().revoke(&partitions);
         }
         self.drop_foreign_messages();
+        if !is_everything {
+            self.run.paused.retain(|(topic, partition)| {
+                !partitions.iter().any(|it| it.partition == *partition && it.topic == *topic)
+            });
+        }
+        let status = Arc::clone(&self.run.status);
+        self.forget_seeks(|(topic, partition)| !status.ledger().owns(topic, *partition));
+        self.show_paused();
         let ledger = self.run.status.ledger();
         self.commits.forget(|(topic, partition)| !ledger.owns(topic, *partition));
         self.run.status.readable(|(topic, partition)| !ledger.owns(topic, *partition));

@@ -17,7 +17,7 @@ fn assigned(ids: &[i32]) -> Ledger {
 
 /// Messages from this offset on, a second later for each offset.
 fn from(offset: i64) -> Taken {
-    Taken { offset, timestamp_ms: Some(offset * 1000) }
+    Taken { offset, timestamp_ms: Some(offset * 1000), next: offset + 1 }
 }
 
 /// A batch of messages `range` of partition 0.
@@ -40,7 +40,7 @@ fn commit(ledger: &mut Ledger, ends: &[BatchEnd]) {
 
 fn rolled_back_to(ledger: &mut Ledger, ends: &[BatchEnd]) -> Option<i64> {
     let failed = ledger.failed(ends);
-    ledger.rollback(&failed).first().and_then(|position| position.offset)
+    ledger.rollback(&failed, false).first().and_then(|position| position.offset)
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_revoked_partition_is_not_committed_even_when_it_is_ours_again() {
     ledger.assign(&[partition(0)]);
     assert_eq!(admitted(&ledger, &ends), (None, 1));
     ledger.processed(&ends);
-    assert_eq!(ledger.admit_processed().commits.len(), 0);
+    assert_eq!(ledger.admit_processed(|_, _| true).commits.len(), 0);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn an_answer_from_before_a_failure_counts() {
     for (key, commit) in &commits {
         ledger.committed(key, commit);
     }
-    assert_eq!(ledger.rollback(&failed), [partition(0).with_offset(10)]);
+    assert_eq!(ledger.rollback(&failed, false), [partition(0).with_offset(10)]);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_failed_batch_goes_back_to_the_last_commit() {
     let third = hand_out(&mut ledger, 15..20);
     assert_eq!(rolled_back_to(&mut ledger, &third), Some(10));
     assert_eq!(admitted(&ledger, &third), (None, 1), "it cannot be committed any more");
-    assert_eq!(ledger.admit_processed().commits.len(), 0, "nor what comes again with it");
+    assert_eq!(ledger.admit_processed(|_, _| true).commits.len(), 0, "nor what comes again with it");
 }
 
 #[test]
@@ -138,17 +138,18 @@ fn a_partition_revoked_after_its_batch_failed_is_not_set_back() {
     let failed = ledger.failed(&ends);
     ledger.revoke(&[partition(0)]);
     ledger.assign(&[partition(0)]);
-    assert_eq!(ledger.rollback(&failed), []);
+    assert_eq!(ledger.rollback(&failed, false), []);
 }
 
 #[test]
 fn only_what_callbacks_are_done_with_is_processed() {
     let mut ledger = assigned(&[0]);
     let first = hand_out(&mut ledger, 5..10);
-    assert_eq!(ledger.admit_processed().commits.len(), 0);
+    assert_eq!(ledger.admit_processed(|_, _| true).commits.len(), 0);
     ledger.processed(&first);
     hand_out(&mut ledger, 10..15);
-    let commits: Vec<_> = ledger.admit_processed().commits.into_values().map(|commit| commit.next).collect();
+    let commits: Vec<_> =
+        ledger.admit_processed(|_, _| true).commits.into_values().map(|commit| commit.next).collect();
     assert_eq!(commits, [10]);
 }
 
@@ -182,7 +183,7 @@ fn the_oldest_message_that_is_not_processed_is_known_by_its_time() {
     assert_eq!(reached(&ledger), (true, Some(5000)));
     let failed = ledger.failed(&ends);
     assert_eq!(reached(&ledger), (true, Some(5000)), "it comes again");
-    ledger.rollback(&failed);
+    ledger.rollback(&failed, false);
     let ends = hand_out(&mut ledger, 5..10);
     ledger.processed(&ends);
     assert_eq!(reached(&ledger), (false, None));
