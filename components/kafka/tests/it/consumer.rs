@@ -11,10 +11,14 @@ use mainspring_testsuite::conformance;
 use crate::support::{with_brokers, with_secdist};
 
 mod batches;
+mod callbacks;
 mod commits;
+mod control;
 mod failures;
 mod groups;
 mod idle;
+mod listener;
+mod policies;
 mod stopping;
 mod tuning;
 

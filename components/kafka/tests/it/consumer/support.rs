@@ -117,6 +117,7 @@ impl Running {
         let has = |key: &str| options.contains(key);
         let mut section = String::new();
         for (key, value) in [
+            ("group_id", "g".to_owned()),
             ("rd_kafka_custom_options", format!("{{{QUICK}}}")),
             ("statistics_interval", "0s".to_owned()),
             ("restart_after_failure_delay", "50ms".to_owned()),
@@ -145,7 +146,6 @@ impl Running {
         logging: {{loggers: {{default: {{file_path: '@stderr', level: warning}}}}}}
         default-secdist-provider: {{environment-secrets-key: SECDIST}}
         kafka-consumer:
-            group_id: g
             topics: [t]
             security_protocol: PLAINTEXT
 {section}"
