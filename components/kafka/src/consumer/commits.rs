@@ -258,7 +258,7 @@ fn passes(code: KafkaCode) -> bool {
 }
 
 impl Outcome {
-    /// Whether the coordinator knows no such group: GROUP_ID_NOT_FOUND.
+    /// Whether the coordinator knows no such group: `GROUP_ID_NOT_FOUND`.
     pub(crate) fn is_group_gone(&self) -> bool {
         match self {
             Outcome::Committed => false,

@@ -97,6 +97,7 @@ pub struct ConsumerConfig {
     /// `partition.assignment.strategy`.
     #[serde(default)]
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    #[schemars(example = ["cooperative-sticky"])]
     pub partition_assignment_strategy: Option<Vec<AssignmentStrategy>>,
     /// Which of the brokers' assignors shares the partitions, such as `uniform` or `range`. Only with
     /// `group_protocol: consumer`. Default: the brokers choose. Sets `group.remote.assignor`.

@@ -75,6 +75,30 @@ fn bounds_hold_on_both_sides() {
     );
     check("max_callback_duration: 1ms\nrd_kafka_custom_options: {group.protocol: consumer}", expect![""]);
     check("max_callback_duration: 24h", expect![""]);
+    check("commit_interval: 1ms", expect![""]);
+    check("commit_interval: 1h", expect![""]);
+    check(
+        "commit_interval: 0s",
+        expect!["test.yaml:4:18: commit_interval: expected a duration from `1ms` to `1h`, found `0s`"],
+    );
+    check(
+        "commit_interval: 3601s",
+        expect!["test.yaml:4:18: commit_interval: expected a duration from `1ms` to `1h`, found `3601s`"],
+    );
+    check(
+        "partition_assignment_strategy: []",
+        expect!["test.yaml:4:32: partition_assignment_strategy: expected at least 1 item, found 0"],
+    );
+    check(
+        "partition_assignment_strategy: [range, range]",
+        expect!["test.yaml:4:40: partition_assignment_strategy[1]: the same item is given twice"],
+    );
+    check(
+        "group_protocol: consumer\ngroup_remote_assignor: ''",
+        expect![
+            "test.yaml:5:24: group_remote_assignor: expected a string that is not empty, found an empty string"
+        ],
+    );
     check(
         "max_callback_duration: 86400001ms",
         expect![
@@ -313,4 +337,76 @@ fn keys_are_shown_as_configured() {
     assert_eq!(KeyLogFormat::Plaintext.show(Some(b"key")), "key");
     assert_eq!(KeyLogFormat::Hex.show(Some(b"\x00\xff")), "00ff");
     assert_eq!(KeyLogFormat::Hex.show(None), "");
+}
+
+#[test]
+fn each_group_protocol_refuses_the_options_that_it_has_not() {
+    check("group_protocol: classic\npartition_assignment_strategy: [range, roundrobin]", expect![""]);
+    check("partition_assignment_strategy: [cooperative-sticky]", expect![""]);
+    check(
+        "partition_assignment_strategy: [cooperative-sticky, range]",
+        expect![
+            "partition_assignment_strategy: `cooperative-sticky` stands alone: the others take partitions back in another way"
+        ],
+    );
+    check("group_protocol: consumer\ngroup_remote_assignor: uniform", expect![""]);
+    check(
+        "group_remote_assignor: uniform",
+        expect!["group_remote_assignor: needs `group_protocol: consumer`: members of a classic group choose"],
+    );
+    check(
+        "group_protocol: classic\ngroup_remote_assignor: uniform",
+        expect!["group_remote_assignor: needs `group_protocol: consumer`: members of a classic group choose"],
+    );
+    check(
+        "group_protocol: consumer\npartition_assignment_strategy: [range]",
+        expect![
+            "partition_assignment_strategy: not possible with `group_protocol: consumer`: brokers decide it; see `group_remote_assignor`"
+        ],
+    );
+    check(
+        "group_protocol: consumer\nrd_kafka_custom_options: {session.timeout.ms: '6000', heartbeat.interval.ms: '100', group.protocol.type: consumer, partition.assignment.strategy: range}",
+        expect![[r#"
+            rd_kafka_custom_options.session.timeout.ms: `session.timeout.ms` is not possible with `group.protocol: consumer`: brokers decide it
+            rd_kafka_custom_options.heartbeat.interval.ms: `heartbeat.interval.ms` is not possible with `group.protocol: consumer`: brokers decide it
+            rd_kafka_custom_options.partition.assignment.strategy: `partition.assignment.strategy` is not possible with `group.protocol: consumer`: brokers decide it
+            rd_kafka_custom_options.group.protocol.type: `group.protocol.type` is not possible with `group.protocol: consumer`: brokers decide it"#]],
+    );
+    check(
+        "group_protocol: consumer\nrd_kafka_custom_options: {group.protocol: classic}",
+        expect![
+            "rd_kafka_custom_options.group.protocol: `group.protocol` is set by the key `group_protocol`; use that"
+        ],
+    );
+    check("group_protocol: consumer\nmax_callback_duration: 1s", expect![""]);
+    check(
+        "group_protocol: classic\nmax_callback_duration: 1s",
+        expect![
+            "max_callback_duration: must not be shorter than the session timeout (`session.timeout.ms`, `45s`), found `1s`"
+        ],
+    );
+}
+
+#[test]
+fn group_protocols_reach_librdkafka() {
+    check_property("group_protocol: consumer\ngroup_remote_assignor: range", "group.protocol", "consumer");
+    check_property(
+        "group_protocol: consumer\ngroup_remote_assignor: range",
+        "group.remote.assignor",
+        "range",
+    );
+    check_property("group_protocol: classic", "group.protocol", "classic");
+    let property = "partition.assignment.strategy";
+    check_property("partition_assignment_strategy: [roundrobin, range]", property, "roundrobin,range");
+    check_property("partition_assignment_strategy: [cooperative-sticky]", property, "cooperative-sticky");
+}
+
+#[test]
+fn fetching_goes_on_soon_after_the_queue_was_full_unless_told_otherwise() {
+    check_property("", "fetch.queue.backoff.ms", "10");
+    check_property(
+        "rd_kafka_custom_options: {fetch.queue.backoff.ms: '1000'}",
+        "fetch.queue.backoff.ms",
+        "1000",
+    );
 }
