@@ -170,5 +170,5 @@ async fn values_out_of_range_are_refused() {
         update:1:99: MAINSPRING_KAFKA_CONSUMER.kafka-consumer.max_messages_per_second: expected an integer from 1 to 4294967295, found `0`
         update:1:102: MAINSPRING_KAFKA_CONSUMER.kafka-consumer: unknown key `pause`; did you mean `paused`?"#]].assert_eq(&tune(&service, wrong).unwrap_err().to_string());
     let wrong = r#"{"restart_after_failure_delay": "2d"}"#;
-    expect!["update:1:82: MAINSPRING_KAFKA_CONSUMER.kafka-consumer.restart_after_failure_delay: expected a duration from `0s` to `1d`, found `2d`"].assert_eq(&tune(&service, wrong).unwrap_err().to_string());
+    expect!["update:1:82: MAINSPRING_KAFKA_CONSUMER.kafka-consumer.restart_after_failure_delay: expected a duration of at most `24h`, found `2d`"].assert_eq(&tune(&service, wrong).unwrap_err().to_string());
 }
