@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use mainspring_kafka_ffi::{self as ffi, KafkaCode, KafkaError, OFFSET_BEGINNING, OFFSET_END, Queries};
+use mainspring_kafka_ffi::{self as ffi, KafkaCode, KafkaError, OFFSET_BEGINNING, Queries};
 use tokio::sync::oneshot;
 
 use crate::consumer::error::ControlError;
@@ -70,18 +70,22 @@ impl ConsumerScope {
     /// [`ConsumerListener::on_assigned`](crate::ConsumerListener::on_assigned) it says where reading begins.
     ///
     /// # Errors
-    /// [`ControlError::NotAssigned`], [`ControlError::InvalidOffset`] for a negative one, [`ControlError::Query`] when a
-    /// timestamp could not be looked up, and those of a consumer that does not run.
+    /// [`ControlError::NotAssigned`], [`ControlError::InvalidOffset`] for a negative one, [`ControlError::Query`] when the end or
+    /// a timestamp could not be looked up, and those of a consumer that does not run.
     ///
     /// # Cancel safety
     /// When this is dropped the seek may take place or not.
     pub async fn seek(&self, topic: &str, partition: i32, position: Position) -> Result<(), ControlError> {
         let offset = match position {
             Position::Beginning => OFFSET_BEGINNING,
-            Position::End => OFFSET_END,
+            // Asked for now: librdkafka would find out later, and what is written meanwhile would be left out.
+            Position::End => self.offset_range(topic, partition).await?.high,
             Position::Offset(offset) if offset < 0 => return Err(ControlError::InvalidOffset { offset }),
             Position::Offset(offset) => offset,
-            Position::Timestamp(time) => self.offset_at(topic, partition, time).await?,
+            Position::Timestamp(time) => match self.offset_at(topic, partition, time).await? {
+                Some(offset) => offset,
+                None => self.offset_range(topic, partition).await?.high,
+            },
         };
         let to = ffi::TopicPartition::new(topic, partition).with_offset(offset);
         self.command(|reply| Command::Seek(Seek { to, reply })).await?
@@ -175,14 +179,19 @@ impl ConsumerScope {
     }
 
     /// The first offset of this time or a later one.
-    async fn offset_at(&self, topic: &str, partition: i32, time: SystemTime) -> Result<i64, ControlError> {
+    async fn offset_at(
+        &self,
+        topic: &str,
+        partition: i32,
+        time: SystemTime,
+    ) -> Result<Option<i64>, ControlError> {
         let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
         let asked = [ffi::TopicPartition::new(topic, partition).with_offset(millis)];
         let answer = self.query(move |queries| queries.offsets_for_times(&asked, QUERY_TIMEOUT)).await?;
         let found =
             only(answer).map_err(|error| ControlError::query("timestamp", topic, Some(partition), &error))?;
-        Ok(found.offset.unwrap_or(OFFSET_END))
+        Ok(found.offset.filter(|offset| 0 <= *offset))
     }
 
     /// Has the consumer's task do something.

@@ -1,6 +1,7 @@
-//! Services made for a test, as processes on a real Kafka: one that fails on purpose, one whose password changes. And the end
+//! Consumers in this process, and services made for a test, as processes on a real Kafka: one that fails on purpose, one whose password changes. And the end
 //! of processes whose test is gone.
 
+mod consumers;
 mod credentials;
 mod failing_callback;
 mod orphans;
