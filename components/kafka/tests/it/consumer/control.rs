@@ -178,7 +178,7 @@ async fn what_cannot_be_done_is_a_typed_error() {
     let not_ours = ControlError::NotAssigned { topic: "t".to_owned(), partition: 7 };
     assert_eq!(within("pause", scope.pause("t", 7)).await, Err(not_ours.clone()));
     assert_eq!(within("resume", scope.resume("t", 7)).await, Err(not_ours.clone()));
-    assert_eq!(within("seek", scope.seek("t", 7, Position::End)).await, Err(not_ours.clone()));
+    assert_eq!(within("seek", scope.seek("t", 7, Position::Beginning)).await, Err(not_ours.clone()));
     assert_eq!(not_ours.to_string(), "`t`[7] is not assigned to this member");
     let below_zero = scope.seek("t", 0, Position::Offset(-1)).await;
     assert_eq!(below_zero, Err(ControlError::InvalidOffset { offset: -1 }));
