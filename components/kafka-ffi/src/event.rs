@@ -50,6 +50,11 @@ impl<'q> Event<'q> {
         KafkaCode::from_raw(unsafe { sys::int::rd_kafka_event_error(self.raw.as_ptr()) })
     }
 
+    /// Whether the client it comes from is unusable.
+    pub(crate) fn is_of_failed_client(&self) -> bool {
+        self.client.fatal_error().is_some()
+    }
+
     /// Takes the next delivery reports, as many as there is room for; the messages belong to the event.
     pub(crate) fn next_messages(&self, messages: &mut [*const sys::rd_kafka_message_t]) -> usize {
         // SAFETY: `self` owns the live event, and `messages` has room for as many pointers as said.

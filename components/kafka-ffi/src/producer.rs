@@ -181,8 +181,8 @@ impl Producer {
     /// [`RUN_MAX`], which costs less than one by one.
     ///
     /// # Errors
-    /// [`KafkaCode::QUEUE_FULL`] when there is no space for those that are still in `records`, and
-    /// [`KafkaCode::INVALID_ARG`] when `topic` belongs to another producer.
+    /// For those that are still in `records`: [`KafkaCode::QUEUE_FULL`] when there is no space, [`KafkaCode::FATAL`] when
+    /// the client has failed for good, [`KafkaCode::INVALID_ARG`] when `topic` belongs to another producer.
     ///
     /// # Panics
     /// When there are more records than the batch has left.

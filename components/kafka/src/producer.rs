@@ -7,6 +7,7 @@
 //! |---|---|
 //! | a full queue makes senders wait in order, for `delivery_timeout` at most | [`line`] |
 //! | every future resolves, at the latest when the producer stops | [`handle`] |
+//! | a client that failed, or was renewed, is replaced behind the same handle | [`clients`] |
 //! | an error says whether to try again | [`error`] |
 //!
 //! Deliberately absent: transactions.
@@ -19,6 +20,7 @@ mod record;
 mod send;
 
 mod batch;
+mod clients;
 
 mod error;
 

@@ -57,7 +57,7 @@ impl Rest<'_> {
         // Each leaves `left` first, so that a panic in foreign code does not make it resolve twice.
         for idx in &mut self.left {
             let report = DeliveryReport { message: self.messages[idx], _event: PhantomData };
-            let outcome = report.outcome();
+            let outcome = report.outcome(|| self.event.is_of_failed_client());
             // SAFETY: the event keeps the message live; one place is read.
             let opaque = unsafe { (*report.message)._private };
             if Reported::is_slot(opaque) {
@@ -183,7 +183,8 @@ impl<'a> DeliveryReport<'a> {
         Some(unsafe { slice::from_raw_parts(payload.as_ptr(), self.payload_len()) })
     }
 
-    fn outcome(&self) -> Outcome {
+    /// What a client that has failed purges, it could not send because of that.
+    fn outcome(&self, is_fatal: impl Fn() -> bool) -> Outcome {
         let persistence = self.persistence();
         match self.error() {
             None => Ok(Delivered {
@@ -193,6 +194,8 @@ impl<'a> DeliveryReport<'a> {
                 persistence,
             }),
             Some(code) => {
+                let is_purged = matches!(code, KafkaCode::PURGE_QUEUE | KafkaCode::PURGE_INFLIGHT);
+                let code = if is_purged && is_fatal() { KafkaCode::FATAL } else { code };
                 let partition = Some(self.partition()).filter(|partition| 0 <= *partition);
                 Err(DeliveryError { code, persistence, partition })
             }

@@ -33,8 +33,8 @@ pub(super) fn send(
             produce_one(client, topic, &mut left[0], batch, refused)
         };
         n_done += taken.n_done;
-        if taken.is_full {
-            result = Err(KafkaCode::QUEUE_FULL);
+        if let Some(code) = taken.stopped_by {
+            result = Err(code);
             break;
         }
     }
@@ -44,7 +44,12 @@ pub(super) fn send(
 
 struct Taken {
     n_done: usize,
-    is_full: bool,
+    stopped_by: Option<KafkaCode>,
+}
+
+/// Whether it is about the producer, and not about the record: then all that follow fare the same.
+fn stops(code: KafkaCode) -> bool {
+    matches!(code, KafkaCode::QUEUE_FULL | KafkaCode::FATAL)
 }
 
 /// Whether `rd_kafka_produce_batch` can take it: it knows neither headers nor timestamps.
@@ -68,16 +73,16 @@ fn produce_one(
     let arguments = Arguments::new(topic, record);
     let opaque = batch.issue(record.payload.take());
     let Err(code) = arguments.produce(client, record, opaque) else {
-        return Taken { n_done: 1, is_full: false };
+        return Taken { n_done: 1, stopped_by: None };
     };
     // SAFETY: its slot was issued last, and librdkafka has refused the record.
     record.payload = unsafe { batch.take_back() };
-    if code == KafkaCode::QUEUE_FULL {
-        return Taken { n_done: 0, is_full: true };
+    if stops(code) {
+        return Taken { n_done: 0, stopped_by: Some(code) };
     }
     refused(record.partition, code);
     batch.fail(code, record.partition);
-    Taken { n_done: 1, is_full: false }
+    Taken { n_done: 1, stopped_by: None }
 }
 
 fn produce_run(
@@ -111,7 +116,7 @@ fn produce_run(
     // call; payloads live in the slots behind the opaques until the delivery reports.
     let n_taken = unsafe { sys::rd_kafka_produce_batch(topic.handle.as_ptr(), partition, 0, first, count) };
     if n_taken == count {
-        return Taken { n_done: records.len(), is_full: false };
+        return Taken { n_done: records.len(), stopped_by: None };
     }
     settle(&messages[..records.len()], records, batch, refused)
 }
@@ -129,9 +134,8 @@ fn settle(
         // SAFETY: `code` points into the message, which nobody writes any more.
         KafkaCode::from_raw(unsafe { sys::code_at(code) })
     };
-    // Once its queue is full, librdkafka takes none of the rest either.
-    let n_done =
-        (0..records.len()).position(|idx| code(idx) == KafkaCode::QUEUE_FULL).unwrap_or(records.len());
+    // Once it stops, librdkafka takes none of the rest either.
+    let n_done = (0..records.len()).position(|idx| stops(code(idx))).unwrap_or(records.len());
     for record in records[n_done..].iter_mut().rev() {
         // SAFETY: the slot was issued last but those taken back already, and librdkafka has refused the record.
         record.payload = unsafe { batch.take_back() };
@@ -146,5 +150,5 @@ fn settle(
             unsafe { batch.refuse(opaque, code, record.partition) };
         }
     }
-    Taken { n_done, is_full: n_done < records.len() }
+    Taken { n_done, stopped_by: (n_done < records.len()).then(|| code(n_done)) }
 }

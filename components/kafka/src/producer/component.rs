@@ -11,9 +11,10 @@ use mainspring_metrics::{Collector, Registration};
 use tokio::time::timeout;
 
 use crate::client::{ClientState, Connection, ConnectionChanges, Role, check};
+use crate::producer::clients::{Live, Renewal};
 use crate::producer::config::ProducerConfig;
 use crate::producer::events;
-use crate::producer::handle::{Inner, Live, PURGE_TIMEOUT, Producer};
+use crate::producer::handle::{Inner, PURGE_TIMEOUT, Producer};
 use crate::producer::metrics::Metrics;
 
 /// Gives out [`Producer`]s over one librdkafka client.
@@ -35,6 +36,15 @@ impl KafkaProducerComponent {
     #[must_use]
     pub fn producer(&self) -> Producer {
         self.producer.clone()
+    }
+
+    /// Has a new client, made of the same configuration and the newest credentials, take over behind all handles: for when
+    /// files that the configuration names have changed. Returns at once.
+    ///
+    /// Records are neither lost nor repeated nor reordered as long as brokers answer within `delivery_timeout`: the old
+    /// client sends what it has, and records sent meanwhile wait in line until it is done.
+    pub fn renew_client(&self) {
+        self.producer.inner.renew_client();
     }
 
     /// Makes librdkafka send at once what still waits for others to share a batch with.
@@ -68,18 +78,24 @@ impl Component for KafkaProducerComponent {
     async fn load(config: ProducerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let processor = cx.task_processor(&config.task_processor)?;
         let (connection, changes) = Connection::find(&config.common, Role::Producer, cx).await?;
-        let client = ffi::Producer::new(config.client_config(&connection)?)?;
+        let create = {
+            let (config, connection) = (config.clone(), connection.clone());
+            move || Ok(ffi::Producer::new(config.client_config(&connection)?)?)
+        };
+        let client = create()?;
         let protocol = config.common.security_protocol.as_str();
         events::started(cx.name(), connection.brokers(), protocol, &client.client_name());
 
         let live = Arc::new(Live::new(client));
-        let inner = Arc::new(Inner::new(
+        let inner = Inner::new(
             Arc::clone(&live),
             ClientState::new(cx.name(), Role::Producer, &config.common),
             Metrics::new(cx.metrics(), cx.name()),
             *config.delivery_timeout,
             config.common.operation_log_level,
-        ));
+        );
+        let renewal = Renewal { processor: processor.clone(), create: Arc::new(create) };
+        let inner = Arc::new(inner.renewing(renewal));
         let collector: Arc<dyn Collector> = Arc::<Inner>::clone(&inner);
         let registration = cx.metrics().register(collector);
         let serving = cx.spawn_on(&processor, "kafka-producer-events", Arc::clone(&inner).serve(live));
@@ -133,7 +149,7 @@ impl Component for KafkaProducerComponent {
 async fn follow(mut changes: ConnectionChanges, inner: Arc<Inner>) {
     loop {
         let credentials = changes.next(inner.state()).await;
-        inner.set_credentials(&credentials);
+        inner.set_credentials(credentials);
     }
 }
 

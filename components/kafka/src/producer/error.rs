@@ -87,8 +87,9 @@ pub enum SendError {
         /// Where it was going.
         target: Target,
     },
-    /// The client failed for good; the service has to be restarted.
-    #[error("send to {target} failed: the producer failed for good: {reason}")]
+    /// The client that had it failed for good, so that the broker cannot be asked to store it once and in order any more. It
+    /// may have been stored. A new client takes the place of the failed one by itself, for records sent from then on.
+    #[error("send to {target} failed: the client failed for good and is replaced: {reason}")]
     Fatal {
         /// Where it was going.
         target: Target,

@@ -8,6 +8,7 @@ use mainspring_kafka_ffi::{DeliveryReport, DeliveryReports, KafkaCode};
 use mainspring_logging::Level;
 
 use crate::client::log_at;
+use crate::producer::clients::Cause;
 use crate::producer::error;
 use crate::producer::metrics::{Metrics, TopicMetrics};
 
@@ -131,4 +132,20 @@ pub(crate) fn abandoned(component: &str, in_flight: usize) {
 pub(crate) fn client_lingers(component: &str, limit: Duration) {
     let limit_ms = limit.as_millis();
     tracing::warn!(component, limit_ms, "Stopping goes on while the client is still ending");
+}
+
+/// A new client is made, after so long.
+pub(crate) fn client_is_replaced(component: &str, cause: Cause, delay: Duration) {
+    let (cause, delay_ms) = (cause.as_str(), delay.as_millis());
+    tracing::warn!(component, cause, delay_ms, "Client is going to be replaced");
+}
+
+pub(crate) fn client_not_created(component: &str, error: &str) {
+    tracing::error!(component, error, "New client could not be made; it is tried again");
+}
+
+/// A new client takes the records from here on, once the old one has none left.
+pub(crate) fn client_replaced(component: &str, cause: Cause, client: &str, in_flight: usize) {
+    let cause = cause.as_str();
+    tracing::info!(component, cause, client, in_flight, "Client was replaced");
 }

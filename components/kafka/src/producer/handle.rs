@@ -1,16 +1,15 @@
 //! The handle that sends, and what it shares with the task that serves librdkafka's events.
 //!
 //! Everything of librdkafka sits in [`Live`], which [`Inner::end`] takes away: handles that outlive the component only
-//! find that the producer has stopped.
+//! find that the producer has stopped. How one client takes the place of another is in `clients.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use mainspring_core::Health;
 use mainspring_kafka_ffi::{self as ffi, KafkaCode, ProducerEvent};
 use mainspring_logging::Level;
@@ -18,8 +17,9 @@ use mainspring_metrics::{Collector, Snapshot, UserverView};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-use crate::client::{ClientState, Credentials};
+use crate::client::ClientState;
 use crate::producer::batch::{Rest, Run, SendBatchFuture};
+use crate::producer::clients::{Clients, Live};
 use crate::producer::error::{SendError, Target};
 use crate::producer::events;
 use crate::producer::line::{Line, Place};
@@ -28,7 +28,7 @@ use crate::producer::record::{Delivery, Record};
 use crate::producer::send::{InFlight, SendFuture, Waiting};
 
 /// Time between two purges while records are left.
-const PURGE_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const PURGE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long the reports of purged records may take, and then the client's threads to end.
 pub(crate) const PURGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,7 +85,7 @@ impl Producer {
         }
         match self.inner.try_enqueue(&topic, record) {
             Ok(in_flight) => SendFuture::in_flight(in_flight),
-            Err(Refused::Full(to_send)) => self.inner.wait_in_line(to_send),
+            Err(Refused::Wait(to_send)) => self.inner.wait_in_line(to_send),
             Err(Refused::Failed(error)) => SendFuture::refused(error),
         }
     }
@@ -144,8 +144,7 @@ pub(crate) struct Inner {
     state: ClientState,
     metrics: Metrics,
     line: Line<Waiter>,
-    /// Records accepted and not yet reported. librdkafka's own count includes events that are not records.
-    in_flight: AtomicUsize,
+    pub(crate) clients: Clients,
     delivery_timeout: Duration,
     operation_level: Level,
     /// The producer takes no more records.
@@ -153,14 +152,9 @@ pub(crate) struct Inner {
     /// Its event loop ended by a bug.
     failed: AtomicBool,
     /// Wakes whoever waits for the queue to become empty.
-    served: Notify,
+    pub(crate) served: Notify,
     /// Records lost while stopping, by topic.
     undelivered: Mutex<BTreeMap<Arc<str>, usize>>,
-}
-
-/// The client.
-pub(crate) struct Live {
-    client: ffi::Producer,
 }
 
 /// A record that waits for space.
@@ -180,27 +174,41 @@ enum Waiter {
 
 /// Why a record was not accepted.
 enum Refused {
-    Full(ToSend),
+    Wait(ToSend),
     Failed(SendError),
 }
 
-/// The queue is full; what was not sent is still there.
+/// Why no client takes records.
+enum NotNow {
+    Held,
+    Stopped,
+}
+
+/// The queue is full, or a client is being replaced; what was not sent is still there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NoSpace;
+pub(crate) struct MustWait;
 
-impl Live {
-    pub(crate) fn new(client: ffi::Producer) -> Live {
-        Live { client }
+/// Records counted as in flight; those that do not get that far are counted off again.
+struct Counted<'i> {
+    inner: &'i Inner,
+    live: &'i Live,
+    records: usize,
+}
+
+impl Counted<'_> {
+    /// So many were accepted.
+    fn keep(mut self, records: usize) {
+        self.records -= records;
     }
+}
 
-    #[cfg(test)]
-    pub(crate) fn client(&self) -> &ffi::Producer {
-        &self.client
-    }
-
-    pub(crate) fn flush_blocking(&self, limit: Duration) {
-        // Whoever stops the producer counts what is left itself.
-        let _left = self.client.flush_blocking(limit);
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if 0 < self.records {
+            self.live.finish(self.records);
+            // Whoever drains the queue may have counted these.
+            self.inner.served.notify_waiters();
+        }
     }
 }
 
@@ -217,7 +225,7 @@ impl Inner {
             state,
             metrics,
             line: Line::default(),
-            in_flight: AtomicUsize::new(0),
+            clients: Clients::default(),
             delivery_timeout,
             operation_level,
             closed: AtomicBool::new(false),
@@ -231,18 +239,21 @@ impl Inner {
         &self.state
     }
 
-    /// Authenticates connections made from now on with these.
-    pub(crate) fn set_credentials(&self, credentials: &Credentials) {
-        let Some(live) = self.live() else { return };
-        let (username, password) = (credentials.username.expose(), credentials.password.expose());
-        self.state.on_credentials(live.client.set_credentials(username, password));
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(crate) fn health(&self) -> Health {
         if self.failed.load(Ordering::Relaxed) {
             return Health::fatal("the producer's event loop ended by a bug; the log says where");
         }
-        self.state.health()
+        match self.state.health() {
+            // Until the next client has taken over.
+            health if health.is_fatal() && self.clients.renewal.is_some() => {
+                Health::fallback(format!("{}; it is being replaced", health.reason().unwrap_or_default()))
+            }
+            health => health,
+        }
     }
 
     pub(crate) fn delivery_timeout(&self) -> Duration {
@@ -252,6 +263,30 @@ impl Inner {
     /// The client, unless the producer has stopped.
     pub(crate) fn live(&self) -> Option<Arc<Live>> {
         self.live.load_full()
+    }
+
+    /// Puts `next` in the place of `old`; `false` when it is there no more, as the producer has stopped.
+    pub(crate) fn swap_live(&self, old: &Arc<Live>, next: Arc<Live>) -> bool {
+        let previous = self.live.compare_and_swap(old, Some(next));
+        previous.as_ref().is_some_and(|previous| Arc::ptr_eq(previous, old))
+    }
+
+    /// The client that takes records now, with `records` of them counted as its own.
+    fn begin(&self, records: usize) -> Result<Guard<Option<Arc<Live>>>, NotNow> {
+        loop {
+            let guard = self.live.load();
+            let Some(live) = guard.as_ref().filter(|_| !self.is_closed()) else {
+                return Err(NotNow::Stopped);
+            };
+            // After the client was looked up: whoever finds a new one finds this.
+            if self.clients.is_held() {
+                return Err(NotNow::Held);
+            }
+            if live.begin(records).is_ok() {
+                return Ok(guard);
+            }
+            self.served.notify_waiters();
+        }
     }
 
     fn is_closed(&self) -> bool {
@@ -264,69 +299,83 @@ impl Inner {
     )]
     fn try_enqueue(self: &Arc<Self>, topic: &str, record: ffi::Record) -> Result<InFlight, Refused> {
         let partition = record.partition;
-        let live = self.live.load();
-        let Some(live) = live.as_ref().filter(|_| !self.is_closed()) else {
-            return Err(Refused::Failed(self.shut_down(topic.into(), partition)));
+        let guard = match self.begin(1) {
+            Ok(guard) => guard,
+            Err(NotNow::Stopped) => return Err(Refused::Failed(self.shut_down(topic.into(), partition))),
+            Err(NotNow::Held) => return Err(Refused::Wait(ToSend { topic: topic.into(), record })),
         };
-        let topic = match live.client.topic(topic) {
+        let Some(live) = guard.as_ref() else { unreachable!("`begin` has found it") };
+        let counted = Counted { inner: self, live, records: 1 };
+        let topic = match live.client().topic(topic) {
             Ok(topic) => topic,
             Err(error) => return Err(Refused::Failed(self.refused(topic.into(), partition, error.code))),
         };
-        // Counted beforehand, as the report may come before `send` returns.
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let sent = live.client.send(&topic, record);
-        if sent.is_err() {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            // Whoever drains the queue may have counted this one.
-            self.served.notify_waiters();
-        }
-        let topic = Arc::clone(topic.shared_name());
-        match sent {
-            Ok(delivery) => Ok(InFlight { topic, producer: Arc::clone(self), delivery }),
-            Err(rejected) if rejected.code == KafkaCode::QUEUE_FULL => {
-                Err(Refused::Full(ToSend { topic, record: rejected.record }))
+        match live.client().send(&topic, record) {
+            Ok(delivery) => {
+                counted.keep(1);
+                let topic = Arc::clone(topic.shared_name());
+                Ok(InFlight { topic, producer: Arc::clone(self), delivery })
             }
-            Err(rejected) => Err(Refused::Failed(self.refused(topic, partition, rejected.code))),
+            Err(rejected) => {
+                let topic = Arc::clone(topic.shared_name());
+                if self.has_to_wait(rejected.code) {
+                    return Err(Refused::Wait(ToSend { topic, record: rejected.record }));
+                }
+                Err(Refused::Failed(self.refused(topic, partition, rejected.code)))
+            }
         }
     }
 
-    /// Hands over the records of a run; an error when there was no space for those left in it.
-    pub(crate) fn send_run(&self, run: &mut Run, sender: &mut ffi::BatchSender) -> Result<(), NoSpace> {
+    /// Whether a record refused for this reason has its chance later: there is no space, or the client failed and is about
+    /// to be replaced.
+    fn has_to_wait(&self, code: KafkaCode) -> bool {
+        code == KafkaCode::QUEUE_FULL || (code == KafkaCode::FATAL && self.clients.renewal.is_some())
+    }
+
+    /// Hands over the records of a run; an error when those left in it have to wait.
+    pub(crate) fn send_run(&self, run: &mut Run, sender: &mut ffi::BatchSender) -> Result<(), MustWait> {
         let Run { topic, records } = run;
-        if records.is_empty() {
+        let count = records.len();
+        if count == 0 {
             return Ok(());
         }
         let fail = |records: &mut Vec<ffi::Record>, sender: &mut ffi::BatchSender, code| {
             records.drain(..).for_each(|record| sender.fail(code, record.partition));
         };
-        let live = self.live.load();
-        let Some(live) = live.as_ref().filter(|_| !self.is_closed()) else {
-            fail(records, sender, KafkaCode::DESTROY);
-            return Ok(());
+        let guard = match self.begin(count) {
+            Ok(guard) => guard,
+            Err(NotNow::Held) => return Err(MustWait),
+            Err(NotNow::Stopped) => {
+                fail(records, sender, KafkaCode::DESTROY);
+                return Ok(());
+            }
         };
-        let handle = match live.client.topic(topic) {
+        let Some(live) = guard.as_ref() else { unreachable!("`begin` has found it") };
+        let counted = Counted { inner: self, live, records: count };
+        let handle = match live.client().topic(topic) {
             Ok(handle) => handle,
             Err(error) => {
-                events::gave_up(self.state.component(), &self.metrics, topic, records.len(), error.code);
+                events::gave_up(self.state.component(), &self.metrics, topic, count, error.code);
                 fail(records, sender, error.code);
                 return Ok(());
             }
         };
-        // Counted beforehand, as reports may come before `send_run` returns.
-        let count = records.len();
-        self.in_flight.fetch_add(count, Ordering::Relaxed);
         let mut n_refused = 0;
-        let sent = live.client.send_run(&handle, records, sender, &mut |partition, code| {
+        let mut refuse = |partition, code| {
             n_refused += 1;
             events::refused(self.state.component(), &self.metrics, topic, partition, code);
-        });
-        let n_not_sent = n_refused + records.len();
-        if 0 < n_not_sent {
-            self.in_flight.fetch_sub(n_not_sent, Ordering::Relaxed);
-            // Whoever drains the queue may have counted these.
-            self.served.notify_waiters();
+        };
+        let sent = live.client().send_run(&handle, records, sender, &mut refuse);
+        counted.keep(count - n_refused - records.len());
+        match sent {
+            Err(code) if self.has_to_wait(code) => Err(MustWait),
+            Err(code) => {
+                events::gave_up(self.state.component(), &self.metrics, topic, records.len(), code);
+                fail(records, sender, code);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
-        sent.map_err(|_full| NoSpace)
     }
 
     fn wait_in_line(self: &Arc<Self>, to_send: ToSend) -> SendFuture {
@@ -355,13 +404,13 @@ impl Inner {
     }
 
     /// Hands over as many records as there is space for.
-    fn serve_line(self: &Arc<Self>) {
+    pub(crate) fn serve_line(self: &Arc<Self>) {
         self.line.advance(|waiter| match waiter {
             Waiter::Record(ToSend { topic, record }, answer) => {
                 let result = match self.try_enqueue(&topic, record) {
                     Ok(in_flight) => Ok(in_flight),
                     Err(Refused::Failed(error)) => Err(error),
-                    Err(Refused::Full(to_send)) => return Some(Waiter::Record(to_send, answer)),
+                    Err(Refused::Wait(to_send)) => return Some(Waiter::Record(to_send, answer)),
                 };
                 // Whoever waited may have gone a moment ago.
                 drop(answer.send(result));
@@ -426,7 +475,9 @@ impl Inner {
 
     /// What `code` means for a record. After a fatal error everything fails, with codes that do not say so.
     pub(crate) fn error(&self, code: KafkaCode, target: Target) -> SendError {
-        match self.live.load().as_ref().and_then(|live| live.client.fatal_error()) {
+        let fatal = if code == KafkaCode::FATAL { self.clients.last_fatal() } else { None };
+        let fatal = fatal.or_else(|| self.live.load().as_ref().and_then(|live| live.client().fatal_error()));
+        match fatal {
             Some(fatal) => SendError::Fatal { target, reason: fatal.text, code: fatal.code.as_raw() },
             None => SendError::new(code, target, self.delivery_timeout),
         }
@@ -438,27 +489,13 @@ impl Inner {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.live.load().as_ref().map_or(0, |_live| self.in_flight.load(Ordering::Relaxed))
+        let current = self.live.load().as_ref().map_or(0, |live| live.in_flight());
+        current + self.clients.retiring().iter().map(|live| live.in_flight()).sum::<usize>()
     }
 
-    /// Serves librdkafka's events for ever; cancel it once the producer is closed.
-    pub(crate) async fn serve(self: Arc<Self>, live: Arc<Live>) {
-        let _whatever_happens = AnswerEverybody(&self);
-        // Reports come in runs of one topic, so the last one's handles are nearly always the right ones.
-        let mut last: Option<Arc<TopicMetrics>> = None;
-        let mut sink = |event: ProducerEvent<'_>| self.on_event(&live.client, event, &mut last);
-        loop {
-            poll_fn(|cx| live.client.poll_events(cx, &mut sink)).await;
-            self.serve_line();
-            self.served.notify_waiters();
-            // Producers may share one thread; one with a steady stream of reports must let the others in.
-            tokio::task::coop::consume_budget().await;
-        }
-    }
-
-    fn on_event(
+    pub(crate) fn on_event(
         &self,
-        client: &ffi::Producer,
+        live: &Live,
         event: ProducerEvent<'_>,
         last: &mut Option<Arc<TopicMetrics>>,
     ) {
@@ -469,15 +506,15 @@ impl Inner {
                     Some(topic) => topic,
                     None => self.metrics.topic(name),
                 };
-                self.on_reports(&topic, &reports);
+                self.on_reports(live, &topic, &reports);
                 *last = Some(topic);
             }
             ProducerEvent::Error(error) => self.state.on_error(&error),
             ProducerEvent::Log(line) => self.state.on_log(&line),
-            ProducerEvent::Stats(json) => self.state.on_stats(&json),
+            ProducerEvent::Stats(json) if Self::is_current(live) => self.state.on_stats(&json),
             ProducerEvent::OauthRefresh => {
                 // Only a custom option asks for it, and no key here provides tokens.
-                if let Err(error) = client.set_oauth_failure("OAUTHBEARER is not supported") {
+                if let Err(error) = live.client().set_oauth_failure("OAUTHBEARER is not supported") {
                     self.state.on_error(&error);
                 }
             }
@@ -485,8 +522,8 @@ impl Inner {
         }
     }
 
-    fn on_reports(&self, topic: &Arc<TopicMetrics>, reports: &ffi::DeliveryReports<'_>) {
-        self.in_flight.fetch_sub(reports.len(), Ordering::Relaxed);
+    fn on_reports(&self, live: &Live, topic: &Arc<TopicMetrics>, reports: &ffi::DeliveryReports<'_>) {
+        live.finish(reports.len());
         let component = self.state.component();
         let tally = events::reported(component, self.operation_level, &self.metrics, topic, reports);
         if 0 < tally.delivered {
@@ -510,34 +547,20 @@ impl Inner {
         if 0 < in_flight {
             events::draining(self.state.component(), in_flight, limit);
         }
-        if timeout(limit, self.drained()).await.is_err() {
+        if timeout(limit, self.until(|| self.in_flight() == 0)).await.is_err() {
             // Records that are left after this resolve when the client ends.
-            let _left = timeout(PURGE_TIMEOUT, self.purged(&live)).await;
+            let _left = timeout(PURGE_TIMEOUT, self.all_purged(&live)).await;
         }
         let undelivered =
             std::mem::take(&mut *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner));
         events::stopped(self.state.component(), &undelivered, self.in_flight());
     }
 
-    /// Gives up on everything in flight, again and again: what is on its way between two of librdkafka's queues escapes a
-    /// purge.
-    async fn purged(&self, live: &Live) {
-        loop {
-            live.client.purge();
-            if timeout(PURGE_INTERVAL, self.drained()).await.is_ok() {
-                return;
-            }
+    async fn all_purged(&self, live: &Live) {
+        for retiring in self.clients.retiring() {
+            self.purged(&retiring).await;
         }
-    }
-
-    async fn drained(&self) {
-        loop {
-            let served = self.served.notified();
-            if self.in_flight() == 0 {
-                return;
-            }
-            served.await;
-        }
+        self.purged(live).await;
     }
 
     /// Lets go of the client, which purges what is left, and waits until it is gone. To be called when the event loop has
@@ -545,8 +568,16 @@ impl Inner {
     pub(crate) async fn end(&self) {
         // A sender that looked a moment ago may still hold it; then it goes with that one.
         let Some(live) = self.live.swap(None).and_then(Arc::into_inner) else { return };
-        if timeout(PURGE_TIMEOUT, live.client.destroy()).await.is_err() {
+        if timeout(PURGE_TIMEOUT, live.into_client().destroy()).await.is_err() {
             events::client_lingers(self.state.component(), PURGE_TIMEOUT);
+        }
+    }
+
+    /// Nobody serves events any more. Unless that was asked for, it is the end of the producer.
+    pub(crate) fn on_events_unserved(&self) {
+        if !self.is_closed() {
+            self.failed.store(true, Ordering::Relaxed);
+            self.abandon();
         }
     }
 
@@ -561,21 +592,9 @@ impl Inner {
     }
 }
 
-/// Ends the producer when its event loop ends unasked: without it no delivery would ever resolve.
-struct AnswerEverybody<'i>(&'i Inner);
-
-impl Drop for AnswerEverybody<'_> {
-    fn drop(&mut self) {
-        if !self.0.is_closed() {
-            self.0.failed.store(true, Ordering::Relaxed);
-            self.0.abandon();
-        }
-    }
-}
-
 impl Collector for Inner {
     fn collect(&self, snapshot: &mut Snapshot) {
-        if let Some(id) = self.live.load().as_ref().and_then(|live| live.client.cluster_id()) {
+        if let Some(id) = self.live.load().as_ref().and_then(|live| live.client().cluster_id()) {
             self.state.on_cluster_id(id);
         }
         self.state.collect(snapshot);

@@ -10,6 +10,7 @@ use mainspring_metrics::{
 use tokio::time::Instant;
 
 use crate::client::{RecentAverage, Statistics};
+use crate::producer::clients::Cause;
 
 static SENT: Family =
     Family::counter("messaging_client_sent_messages", "Messages handed over to be sent, by outcome.");
@@ -24,6 +25,10 @@ static ERRORS: Family =
     Family::counter("kafka_producer_errors", "Records that were not delivered, by reason.");
 static QUEUE_FULL: Family =
     Family::counter("kafka_producer_queue_full", "Records that met a full queue and waited for space.");
+static REPLACEMENTS: Family = Family::counter(
+    "kafka_producer_client_replacements",
+    "Clients that took the place of one that failed for good, or was to be made anew.",
+);
 static IN_FLIGHT: Family =
     Family::gauge("kafka_producer_in_flight_messages", "Records that wait for their acknowledgement.");
 static QUEUE_MESSAGES: Family =
@@ -49,6 +54,7 @@ pub(crate) struct Metrics {
     component: Arc<str>,
     scope: MetricsScope,
     topics: RwLock<HashMap<Arc<str>, Arc<TopicMetrics>>>,
+    replacements: [Counter; Cause::ALL.len()],
 }
 
 /// Handles for one topic, looked up once for reports in a row.
@@ -67,7 +73,17 @@ pub(crate) struct TopicMetrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry, component: &str) -> Metrics {
         let scope = MetricsScope::new(registry, component);
-        Metrics { component: component.into(), scope, topics: RwLock::default() }
+        let replacements =
+            Cause::ALL.map(|cause| scope.counter(&REPLACEMENTS, &[("reason", cause.as_str())]));
+        Metrics { component: component.into(), scope, topics: RwLock::default(), replacements }
+    }
+
+    pub(crate) fn client_replaced(&self, cause: Cause) {
+        for (counter, of) in self.replacements.iter().zip(Cause::ALL) {
+            if of == cause {
+                counter.inc();
+            }
+        }
     }
 
     /// The handles of a topic.

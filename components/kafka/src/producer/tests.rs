@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mainspring_config::{FakeSurroundings, Source, VarsOptions};
-use mainspring_core::Health;
+use mainspring_core::{Health, LoadError};
+use mainspring_engine::{Engine, TaskProcessorSpec};
 use mainspring_kafka_ffi::{self as ffi, KafkaCode, MockCluster};
 use mainspring_metrics::Registry;
 use tokio::time::timeout;
 
 use crate::client::{ClientState, Connection, Role};
-use crate::producer::handle::{Inner, Live};
+use crate::producer::clients::{Live, Renewal};
+use crate::producer::handle::Inner;
 use crate::producer::metrics::Metrics;
 use crate::{Delivery, Producer, ProducerConfig, Record, SendError, SendFuture};
 
@@ -20,20 +22,40 @@ use crate::{Delivery, Producer, ProducerConfig, Record, SendError, SendFuture};
 const NOWHERE: &str = "127.0.0.1:1";
 
 fn start(brokers: &str, keys: &str) -> (Producer, Arc<Live>) {
+    let (inner, live, _) = make(brokers, keys);
+    (Producer { inner: Arc::new(inner) }, live)
+}
+
+type Create = Arc<dyn Fn() -> Result<ffi::Producer, LoadError> + Send + Sync>;
+
+fn make(brokers: &str, keys: &str) -> (Inner, Arc<Live>, Create) {
     let text = format!("security_protocol: PLAINTEXT\nstatistics_interval: 0s\n{keys}\n");
     let source = Source::new("test.yaml", text);
     let root = mainspring_config::load(&source, &VarsOptions::default(), &FakeSurroundings::default());
     let config: ProducerConfig = root.unwrap().read().unwrap();
-    let rdkafka = config.client_config(&Connection::to(brokers)).unwrap();
-    let live = Arc::new(Live::new(ffi::Producer::new(rdkafka).unwrap()));
+    let connection = Connection::to(brokers);
+    let common = config.common.clone();
+    let delivery_timeout = *config.delivery_timeout;
+    let create = move || Ok(ffi::Producer::new(config.client_config(&connection)?)?);
+    let live = Arc::new(Live::new(create().unwrap()));
     let inner = Inner::new(
         Arc::clone(&live),
-        ClientState::new("kafka-producer", Role::Producer, &config.common),
+        ClientState::new("kafka-producer", Role::Producer, &common),
         Metrics::new(&Registry::default(), "kafka-producer"),
-        *config.delivery_timeout,
-        config.common.operation_log_level,
+        delivery_timeout,
+        common.operation_log_level,
     );
-    (Producer { inner: Arc::new(inner) }, live)
+    (inner, live, Arc::new(create))
+}
+
+/// A producer whose client can be replaced, with what has to live as long.
+fn start_renewing(brokers: &str, keys: &str) -> (Producer, Arc<Live>, Engine) {
+    let spec = TaskProcessorSpec::new("producer-task-processor", 1);
+    let engine = Engine::start([spec], &tracing::Dispatch::none()).unwrap();
+    let processor = engine.processors().get("producer-task-processor").cloned().unwrap();
+    let (inner, live, create) = make(brokers, keys);
+    let inner = inner.renewing(Renewal { processor, create });
+    (Producer { inner: Arc::new(inner) }, live, engine)
 }
 
 /// Runs `work` while the events are served; the loop ends with it. `turns` counts how often it is woken.
@@ -207,4 +229,92 @@ async fn closing_gives_up_at_its_limit_and_everything_resolves() {
     producer.inner.close(Duration::from_secs(60)).await;
     producer.inner.end().await;
     producer.inner.end().await;
+}
+
+#[test]
+fn a_client_that_failed_is_replaced_and_only_what_it_had_fails() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let keys = "enable_idempotence: true\nqueue_buffering_max: 0s\ndelivery_timeout: 60s";
+    let (producer, live, engine) = start_renewing(&cluster.bootstrap_servers(), keys);
+    let send = |text: &'static str| producer.send_async(Record::to("orders").with_payload(text));
+    engine.block_on(serving(&producer, Arc::clone(&live), &uncounted(), async {
+        send("first").await.unwrap();
+        cluster.set_broker_down(1).unwrap();
+        let batch = producer.send_batch([Record::to("orders").with_payload("in flight too")]);
+        let in_flight = send("in flight");
+        live.client().trigger_fatal_error(KafkaCode::from_raw(45), "out of sequence").unwrap();
+        let after = send("after");
+        let batch_after = producer.send_batch([Record::to("orders").with_payload("after, too")]);
+        assert!(format!("{after:?}").contains("waiting for space"), "{after:?}");
+
+        let error = in_flight.await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "send to `orders`[0] failed: the client failed for good and is replaced: test_fatal_error: out of sequence"
+        );
+        assert!(!error.is_retryable());
+        let error = batch.await.unwrap_err();
+        assert!(matches!(error.failures(), [(0, SendError::Fatal { .. })]), "{error}");
+        let health = producer.inner.health();
+        assert!(
+            matches!(&health, Health::Fallback { reason, .. } if reason.contains("replaced")),
+            "{health:?}"
+        );
+
+        cluster.set_broker_up(1).unwrap();
+        assert_eq!(after.await.unwrap().offset, Some(1));
+        assert_eq!(batch_after.await.unwrap().get(0).unwrap().offset, Some(2));
+        assert_eq!(send("last").await.unwrap().offset, Some(3));
+        assert_eq!(producer.inner.health(), Health::Ok);
+        assert_eq!(producer.in_flight(), 0);
+    }));
+    drop(live);
+    engine.block_on(producer.inner.end());
+    assert_eq!(engine.shutdown(Duration::from_secs(10)), []);
+}
+
+#[test]
+fn a_renewed_client_takes_over_without_losing_repeating_or_reordering() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let keys = "queue_buffering_max: 2ms\ndelivery_timeout: 60s\nqueue_buffering_max_messages: 100";
+    let (producer, live, engine) = start_renewing(&cluster.bootstrap_servers(), keys);
+    engine.block_on(serving(&producer, live, &uncounted(), async {
+        let mut sent = Vec::new();
+        for number in 0..1000 {
+            if number % 300 == 150 {
+                producer.inner.renew_client();
+            }
+            let mut next = producer.send_async(Record::to("orders").with_payload(number.to_string()));
+            next.enqueued().await;
+            sent.push(next);
+            if number % 10 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut offsets = Vec::new();
+        for answer in sent {
+            offsets.push(answer.await.unwrap().offset);
+        }
+        assert!(offsets.into_iter().eq((0..1000).map(Some)), "in order, each once");
+    }));
+    assert_eq!(engine.shutdown(Duration::from_secs(10)), []);
+}
+
+#[test]
+fn a_client_renewed_without_brokers_gives_its_records_their_time_and_no_more() {
+    let keys = "queue_buffering_max: 0s\ndelivery_timeout: 300ms";
+    let (producer, live, engine) = start_renewing(NOWHERE, keys);
+    engine.block_on(serving(&producer, live, &uncounted(), async {
+        let old = producer.send_async(Record::to("orders").with_payload("old"));
+        producer.inner.renew_client();
+        assert!(matches!(old.await.unwrap_err(), SendError::DeliveryTimeout { .. }));
+        while !producer.inner.clients.retiring().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let new = producer.send(Record::to("orders").with_payload("new")).await.unwrap_err();
+        assert!(matches!(new, SendError::DeliveryTimeout { .. }), "{new}");
+    }));
+    assert_eq!(engine.shutdown(Duration::from_secs(10)), []);
 }

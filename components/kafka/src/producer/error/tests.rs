@@ -39,7 +39,9 @@ fn messages_say_where_what_and_whether_to_try_again() {
     check(
         -150,
         None,
-        expect!["send to `orders` failed: the producer failed for good: Local: Fatal error; code -150"],
+        expect![
+            "send to `orders` failed: the client failed for good and is replaced: Local: Fatal error; code -150"
+        ],
     );
     check(29, None, expect!["send to `orders` failed: Broker: Topic authorization failed; code 29"]);
     check(
