@@ -22,6 +22,7 @@ mod send;
 mod batch;
 mod clients;
 
+mod codes;
 mod error;
 
 mod events;

@@ -20,9 +20,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use mainspring_core::LoadError;
-use mainspring_engine::TaskProcessor;
+use mainspring_engine::{Task, TaskProcessor};
 use mainspring_kafka_ffi::{self as ffi, KafkaError, ProducerEvent};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -166,10 +167,6 @@ impl Inner {
 
     /// Has a new client take over from the current one, without losing, repeating or reordering a record, as far as brokers
     /// answer within `delivery_timeout`. Returns at once; asked for again before it is done, it is done once more.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for certificates that change, which are not followed yet")
-    )]
     pub(crate) fn renew_client(&self) {
         self.clients.requested.notify_one();
     }
@@ -322,15 +319,41 @@ impl Inner {
     async fn empty(&self, old: &Arc<Live>, cause: Cause) {
         if cause == Cause::Requested {
             let limit = self.delivery_timeout() + TIMEOUT_SCAN;
-            if let Some(renewal) = self.clients.renewal.as_ref().filter(|_| 0 < old.in_flight()) {
-                let flushed = Arc::clone(old);
-                let flush = move || flushed.flush_blocking(limit);
-                // It ends with the last report, or at its limit; what counts is the number of records.
-                let _flushed = renewal.processor.spawn_blocking("kafka-producer-flush", flush).await;
+            let flushing = self.start_flush(old, limit);
+            let _left = timeout(limit, self.until(|| old.in_flight() == 0)).await;
+            // It ends with the last report, or at its limit.
+            if let Some(flushing) = flushing {
+                let _flushed = flushing.await;
             }
         }
         // Records that are left after this resolve when the client ends.
         let _left = timeout(PURGE_TIMEOUT, self.purged(old)).await;
+    }
+
+    /// Sends what it has at once; a call that blocks until nothing is in flight, or for as long as said.
+    fn start_flush(&self, live: &Arc<Live>, limit: Duration) -> Option<Task<()>> {
+        let renewal = self.clients.renewal.as_ref().filter(|_| 0 < live.in_flight())?;
+        let live = Arc::clone(live);
+        let flush = move || live.flush_blocking(limit);
+        Some(renewal.processor.spawn_blocking("kafka-producer-flush", flush))
+    }
+
+    /// Has everything sent at once, and waits for the answers.
+    pub(crate) async fn flush(&self) {
+        // Those in line have as long to find space, and then as long for their acknowledgement.
+        let limit = 2 * self.delivery_timeout() + TIMEOUT_SCAN;
+        let flushed = async {
+            while !self.is_idle() {
+                let flushing: Vec<_> =
+                    self.all_live().iter().filter_map(|live| self.start_flush(live, limit)).collect();
+                if flushing.is_empty() {
+                    self.until(|| self.is_idle() || 0 < self.in_flight()).await;
+                }
+                // Each ends when its client has nothing in flight; from the line, more may have come by then.
+                join_all(flushing).await;
+            }
+        };
+        let _left = timeout(limit, flushed).await;
     }
 
     /// Gives up on everything in flight, again and again: what is on its way between two of librdkafka's queues escapes a

@@ -8,6 +8,7 @@ use mainspring_config::HumanDuration;
 use mainspring_kafka_ffi::KafkaCode;
 
 use crate::producer::batch::Deliveries;
+use crate::producer::codes::{self, Kind};
 
 /// Where a record was going: `` `orders`[3] ``, or `` `orders` `` without a chosen partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,15 +28,8 @@ impl fmt::Display for Target {
 
 /// A record was not delivered.
 ///
-/// [`SendError::is_retryable`] says whether sending it again may help:
-///
-/// | retryable | codes |
-/// |---|---|
-/// | yes | `_MSG_TIMED_OUT`, `_QUEUE_FULL`, `_TRANSPORT`, `_ALL_BROKERS_DOWN`, `_TIMED_OUT`, `_RESOLVE` |
-/// | yes: another record of its batch was refused | `_INVALID_DIFFERENT_RECORD` |
-/// | yes: the leader moves | `LEADER_NOT_AVAILABLE`, `NOT_LEADER_OR_FOLLOWER`, `BROKER_NOT_AVAILABLE`, `REPLICA_NOT_AVAILABLE`, `FENCED_LEADER_EPOCH`, `UNKNOWN_LEADER_EPOCH` |
-/// | yes: the broker is in trouble | `CORRUPT_MESSAGE`, `REQUEST_TIMED_OUT`, `NETWORK_EXCEPTION`, `NOT_ENOUGH_REPLICAS`, `NOT_ENOUGH_REPLICAS_AFTER_APPEND`, `KAFKA_STORAGE_ERROR`, `THROTTLING_QUOTA_EXCEEDED` |
-/// | no | everything else: too large, unknown topic or partition, not allowed, refused by policy, shut down, fatal |
+/// [`SendError::is_retryable`] says whether sending it again may help; `docs/kafka-errors.md` has all codes, each with the
+/// reason why or why not.
 ///
 /// A topic counts as unknown once no broker has known it for half of `delivery_timeout`, at most 30 s: brokers learn of new
 /// topics one by one.
@@ -81,6 +75,14 @@ pub enum SendError {
         /// Where it was going.
         target: Target,
     },
+    /// [`Producer::purge`](crate::Producer::purge) gave up on it.
+    #[error("send to {target} failed: {}", purged(*.possibly_stored))]
+    Purged {
+        /// Where it was going.
+        target: Target,
+        /// It was on its way, so that a broker may have stored it.
+        possibly_stored: bool,
+    },
     /// The producer has stopped. The record may have been stored if it was in flight then.
     #[error("send to {target} failed: the producer has stopped")]
     ShutDown {
@@ -115,33 +117,26 @@ impl SendError {
     pub(crate) fn new(code: KafkaCode, target: Target, timeout: Duration) -> SendError {
         let timeout = HumanDuration::from(timeout);
         let raw = code.as_raw();
-        match code {
-            KafkaCode::MSG_TIMED_OUT => Self::DeliveryTimeout { target, timeout },
-            KafkaCode::QUEUE_FULL => Self::QueueFull { target, timeout },
-            KafkaCode::MSG_SIZE_TOO_LARGE => Self::MessageTooLarge { target },
-            KafkaCode::UNKNOWN_TOPIC | KafkaCode::UNKNOWN_TOPIC_OR_PART => {
-                Self::UnknownTopic { target, code: raw }
-            }
-            KafkaCode::UNKNOWN_PARTITION => Self::UnknownPartition { target },
-            KafkaCode::PURGE_QUEUE | KafkaCode::PURGE_INFLIGHT | KafkaCode::DESTROY => {
-                Self::ShutDown { target }
-            }
-            KafkaCode::FATAL => Self::Fatal { target, reason: code.description(), code: raw },
-            _ => Self::Rejected { target, reason: code.description(), code: raw },
+        match codes::lookup(code).0 {
+            Kind::DeliveryTimeout => Self::DeliveryTimeout { target, timeout },
+            Kind::QueueFull => Self::QueueFull { target, timeout },
+            Kind::MessageTooLarge => Self::MessageTooLarge { target },
+            Kind::UnknownTopic => Self::UnknownTopic { target, code: raw },
+            Kind::UnknownPartition => Self::UnknownPartition { target },
+            Kind::Purged => Self::Purged { target, possibly_stored: code == KafkaCode::PURGE_INFLIGHT },
+            Kind::ShutDown => Self::ShutDown { target },
+            Kind::Fatal => Self::Fatal { target, reason: code.description(), code: raw },
+            Kind::Rejected => Self::Rejected { target, reason: code.description(), code: raw },
         }
     }
 
-    /// Whether sending the record again may help; see the table above.
+    /// Whether sending the record again may help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::DeliveryTimeout { .. } | Self::QueueFull { .. } => true,
-            Self::MessageTooLarge { .. }
-            | Self::UnknownTopic { .. }
-            | Self::UnknownPartition { .. }
-            | Self::ShutDown { .. }
-            | Self::Fatal { .. } => false,
-            Self::Rejected { code, .. } => is_retryable(*code),
+            // Its code is that of the cause, which says nothing of the record.
+            Self::ShutDown { .. } | Self::Fatal { .. } => false,
+            _ => self.kafka_code().is_some_and(|code| codes::is_retryable(KafkaCode::from_raw(code))),
         }
     }
 
@@ -153,6 +148,8 @@ impl SendError {
             Self::QueueFull { .. } => Some(KafkaCode::QUEUE_FULL.as_raw()),
             Self::MessageTooLarge { .. } => Some(KafkaCode::MSG_SIZE_TOO_LARGE.as_raw()),
             Self::UnknownPartition { .. } => Some(KafkaCode::UNKNOWN_PARTITION.as_raw()),
+            Self::Purged { possibly_stored: false, .. } => Some(KafkaCode::PURGE_QUEUE.as_raw()),
+            Self::Purged { possibly_stored: true, .. } => Some(KafkaCode::PURGE_INFLIGHT.as_raw()),
             Self::ShutDown { .. } => None,
             Self::UnknownTopic { code, .. } | Self::Fatal { code, .. } | Self::Rejected { code, .. } => {
                 Some(*code)
@@ -169,6 +166,7 @@ impl SendError {
             | Self::MessageTooLarge { target }
             | Self::UnknownTopic { target, .. }
             | Self::UnknownPartition { target }
+            | Self::Purged { target, .. }
             | Self::ShutDown { target }
             | Self::Fatal { target, .. }
             | Self::Rejected { target, .. } => target,
@@ -228,25 +226,16 @@ impl SendBatchError {
     }
 }
 
-/// Whether a record refused with this code may be accepted later.
-pub(crate) fn is_retryable(code: i32) -> bool {
-    matches!(
-        code,
-        // librdkafka's own: _MSG_TIMED_OUT, _QUEUE_FULL, _TRANSPORT, _ALL_BROKERS_DOWN, _TIMED_OUT, _RESOLVE.
-        -192 | -184 | -195 | -187 | -185 | -193
-        // _INVALID_DIFFERENT_RECORD: it was in a batch with a record that the broker refused, and is not stored.
-        | -138
-        // The leader moves: LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, BROKER_NOT_AVAILABLE, REPLICA_NOT_AVAILABLE,
-        // FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH.
-        | 5 | 6 | 8 | 9 | 74 | 75
-        // The broker is in trouble: CORRUPT_MESSAGE, REQUEST_TIMED_OUT, NETWORK_EXCEPTION, NOT_ENOUGH_REPLICAS,
-        // NOT_ENOUGH_REPLICAS_AFTER_APPEND, KAFKA_STORAGE_ERROR, THROTTLING_QUOTA_EXCEEDED.
-        | 2 | 7 | 13 | 19 | 20 | 56 | 89
-    )
+fn suffix(code: i32) -> &'static str {
+    if codes::is_retryable(KafkaCode::from_raw(code)) { " (retryable)" } else { "" }
 }
 
-fn suffix(code: i32) -> &'static str {
-    if is_retryable(code) { " (retryable)" } else { "" }
+fn purged(possibly_stored: bool) -> &'static str {
+    if possibly_stored {
+        "it was purged on its way; it may have been stored"
+    } else {
+        "it was purged before it was sent"
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use mainspring_logging::Level;
 
 use crate::client::log_at;
 use crate::producer::clients::Cause;
-use crate::producer::error;
+use crate::producer::codes;
 use crate::producer::metrics::{Metrics, TopicMetrics};
 
 pub(crate) fn started(component: &str, brokers: &str, security_protocol: &str, client: &str) {
@@ -65,7 +65,7 @@ fn delivery_failed(
 ) {
     let latency = report.latency();
     topic.failed(latency);
-    let retryable = error::is_retryable(code.as_raw());
+    let retryable = codes::is_retryable(code);
     metrics.error(&topic.name, &code.name(), retryable, latency);
     let error = code.description();
     let (topic, partition) = (&*topic.name, report.partition());
@@ -80,7 +80,7 @@ pub(crate) fn refused(
     partition: Option<i32>,
     code: KafkaCode,
 ) {
-    let retryable = error::is_retryable(code.as_raw());
+    let retryable = codes::is_retryable(code);
     metrics.error(topic, &code.name(), retryable, None);
     let error = code.description();
     tracing::warn!(component, topic, partition, %code, error, retryable, "Record was refused");
@@ -93,7 +93,7 @@ pub(crate) fn met_full_queue(component: &str, level: Level, topic: &TopicMetrics
 
 /// Records that waited in line for space had to give up: one line for all of a batch.
 pub(crate) fn gave_up(component: &str, metrics: &Metrics, topic: &str, records: usize, code: KafkaCode) {
-    let retryable = error::is_retryable(code.as_raw());
+    let retryable = codes::is_retryable(code);
     for _ in 0..records {
         metrics.error(topic, &code.name(), retryable, None);
     }

@@ -125,6 +125,27 @@ impl Producer {
         SendBatchFuture::new(&self.inner, records.into_iter())
     }
 
+    /// Has everything that was sent so far go at once, without waiting for others to share a batch with
+    /// (`queue_buffering_max`), and waits until each of these records has its answer. The answers themselves are with the
+    /// futures of the records.
+    ///
+    /// It does not tell earlier records from those that others send meanwhile: it ends when nothing is in flight, and at the
+    /// latest when every record that was in flight or in line has had its time (twice `delivery_timeout`). Keeps one thread
+    /// of the task processor for blocking calls busy.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting; the records go nevertheless.
+    pub async fn flush(&self) {
+        self.inner.flush().await;
+    }
+
+    /// Gives up on everything in flight and in line: each record fails with [`SendError::Purged`], which says whether it may
+    /// have been stored. Returns at once. A record that librdkafka hands from one queue to another at this very moment may
+    /// escape, and then is sent.
+    pub fn purge(&self) {
+        self.inner.purge();
+    }
+
     /// Records that wait for their acknowledgement; 0 once the producer has stopped.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -428,19 +449,36 @@ impl Inner {
 
     /// Refuses everybody in line; called once the producer is closed.
     fn turn_line_away(&self) {
+        self.empty_line(KafkaCode::DESTROY, |topic, count| self.count_undelivered(topic, count));
+    }
+
+    /// Gives everybody in line this answer. `count` is told of the records of each topic.
+    fn empty_line(&self, code: KafkaCode, count: impl Fn(&Arc<str>, usize)) {
         self.line.advance(|waiter| {
             match waiter {
                 Waiter::Record(ToSend { topic, record }, answer) => {
-                    self.count_undelivered(&topic, 1);
-                    drop(answer.send(Err(self.shut_down(topic, record.partition))));
+                    count(&topic, 1);
+                    let target = Target { topic, partition: record.partition };
+                    drop(answer.send(Err(SendError::new(code, target, self.delivery_timeout))));
                 }
                 Waiter::Batch(rest) => {
-                    rest.counts().for_each(|(topic, count)| self.count_undelivered(topic, count));
-                    rest.fail(KafkaCode::DESTROY);
+                    rest.counts().for_each(|(topic, records)| count(topic, records));
+                    rest.fail(code);
                 }
             }
             None
         });
+    }
+
+    /// Makes room at once, by giving up.
+    fn purge(&self) {
+        self.empty_line(KafkaCode::PURGE_QUEUE, |topic, records| {
+            let component = self.state.component();
+            events::gave_up(component, &self.metrics, topic, records, KafkaCode::PURGE_QUEUE);
+        });
+        for live in self.all_live() {
+            live.client().purge();
+        }
     }
 
     /// Takes whoever stands there out of the line; `false` when its turn has come already.
@@ -470,11 +508,15 @@ impl Inner {
     }
 
     fn shut_down(&self, topic: Arc<str>, partition: Option<i32>) -> SendError {
-        self.error(KafkaCode::DESTROY, Target { topic, partition })
+        SendError::new(KafkaCode::DESTROY, Target { topic, partition }, self.delivery_timeout)
     }
 
     /// What `code` means for a record. After a fatal error everything fails, with codes that do not say so.
     pub(crate) fn error(&self, code: KafkaCode, target: Target) -> SendError {
+        if matches!(code, KafkaCode::PURGE_QUEUE | KafkaCode::PURGE_INFLIGHT) && self.is_closed() {
+            // That is how a stop ends what did not make it in time.
+            return self.shut_down(target.topic, target.partition);
+        }
         let fatal = if code == KafkaCode::FATAL { self.clients.last_fatal() } else { None };
         let fatal = fatal.or_else(|| self.live.load().as_ref().and_then(|live| live.client().fatal_error()));
         match fatal {
@@ -491,6 +533,17 @@ impl Inner {
     pub(crate) fn in_flight(&self) -> usize {
         let current = self.live.load().as_ref().map_or(0, |live| live.in_flight());
         current + self.clients.retiring().iter().map(|live| live.in_flight()).sum::<usize>()
+    }
+
+    /// The current client and those before it.
+    pub(crate) fn all_live(&self) -> Vec<Arc<Live>> {
+        let mut all = self.clients.retiring();
+        all.extend(self.live());
+        all
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.line.is_empty() && self.in_flight() == 0
     }
 
     pub(crate) fn on_event(
@@ -542,25 +595,25 @@ impl Inner {
     pub(crate) async fn close(&self, limit: Duration) {
         self.closed.store(true, Ordering::Release);
         self.turn_line_away();
-        let Some(live) = self.live() else { return };
+        if self.live.load().is_none() {
+            return;
+        }
         let in_flight = self.in_flight();
         if 0 < in_flight {
             events::draining(self.state.component(), in_flight, limit);
         }
         if timeout(limit, self.until(|| self.in_flight() == 0)).await.is_err() {
             // Records that are left after this resolve when the client ends.
-            let _left = timeout(PURGE_TIMEOUT, self.all_purged(&live)).await;
+            let purged = async {
+                for live in self.all_live() {
+                    self.purged(&live).await;
+                }
+            };
+            let _left = timeout(PURGE_TIMEOUT, purged).await;
         }
         let undelivered =
             std::mem::take(&mut *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner));
         events::stopped(self.state.component(), &undelivered, self.in_flight());
-    }
-
-    async fn all_purged(&self, live: &Live) {
-        for retiring in self.clients.retiring() {
-            self.purged(&retiring).await;
-        }
-        self.purged(live).await;
     }
 
     /// Lets go of the client, which purges what is left, and waits until it is gone. To be called when the event loop has

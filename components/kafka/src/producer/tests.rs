@@ -318,3 +318,26 @@ fn a_client_renewed_without_brokers_gives_its_records_their_time_and_no_more() {
     }));
     assert_eq!(engine.shutdown(Duration::from_secs(10)), []);
 }
+
+#[test]
+fn a_record_sent_after_a_renewal_does_not_overtake_one_that_the_old_client_sends_again() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let keys = "queue_buffering_max: 0s\ndelivery_timeout: 60s\nretry_backoff: 2s\nretry_backoff_max: 2s";
+    let (producer, live, engine) = start_renewing(&cluster.bootstrap_servers(), keys);
+    engine.block_on(serving(&producer, live, &uncounted(), async {
+        let send = |text: &'static str| producer.send_async(Record::to("orders").with_payload(text));
+        send("first").await.unwrap();
+        let not_enough_replicas = KafkaCode::from_raw(19);
+        cluster.push_request_errors(0, &[not_enough_replicas]);
+        let sent_again = send("sent again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        producer.inner.renew_client();
+        while producer.inner.clients.retiring().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let after = send("after").await.unwrap();
+        assert_eq!((sent_again.await.unwrap().offset, after.offset), (Some(1), Some(2)));
+    }));
+    assert_eq!(engine.shutdown(Duration::from_secs(10)), []);
+}

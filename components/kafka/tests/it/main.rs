@@ -4,5 +4,6 @@ mod batches;
 mod consumer;
 mod credentials;
 mod embedded;
+mod flush_and_purge;
 mod producer;
 mod support;
