@@ -1,5 +1,6 @@
 //! What producer and consumer share: connection settings, librdkafka's events and statistics.
 
+mod certificates;
 mod changes;
 pub(crate) mod check;
 mod combinations;
@@ -10,7 +11,7 @@ mod recent;
 mod state;
 mod statistics;
 
-pub(crate) use crate::client::changes::ConnectionChanges;
+pub(crate) use crate::client::changes::{Change, ConnectionChanges};
 pub(crate) use crate::client::config::TypedOption;
 pub use crate::client::config::{CommonConfig, SaslMechanism, SecurityProtocol};
 pub(crate) use crate::client::connection::{Connection, Credentials};

@@ -30,13 +30,18 @@ pub struct SecretChanges {
     path: Vec<String>,
     seen: Arc<Secrets>,
     updates: watch::Receiver<Arc<Secrets>>,
+    readings: watch::Receiver<u64>,
 }
 
 impl SecretChanges {
-    pub(crate) fn new(path: &[&str], mut updates: watch::Receiver<Arc<Secrets>>) -> Self {
+    pub(crate) fn new(
+        path: &[&str],
+        mut updates: watch::Receiver<Arc<Secrets>>,
+        readings: watch::Receiver<u64>,
+    ) -> Self {
         let path = path.iter().map(|&step| step.to_owned()).collect();
         let seen = Arc::clone(&updates.borrow_and_update());
-        Self { path, seen, updates }
+        Self { path, seen, updates, readings }
     }
 
     /// Waits until another value is there than the one seen last, which may also be that there is none any more. From
@@ -59,6 +64,21 @@ impl SecretChanges {
                 return;
             }
         }
+    }
+
+    /// Waits until the secrets have been read again, whether anything has changed or not: on SIGHUP, and each
+    /// `update-period`. For secrets that stand in files of their own, such as keys, and are to be read as often.
+    /// Readings that failed count too. From then on [`get`](Self::get) gives what was read.
+    ///
+    /// Waits for ever once secdist is gone.
+    ///
+    /// # Cancel safety
+    /// As for [`changed`](Self::changed).
+    pub async fn read_again(&mut self) {
+        if self.readings.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.seen = Arc::clone(&self.updates.borrow_and_update());
     }
 
     /// The value as seen last.

@@ -86,6 +86,8 @@ impl std::fmt::Debug for DefaultSecdistProvider {
 #[derive(Debug)]
 pub struct SecdistComponent {
     current: watch::Sender<Arc<Secrets>>,
+    /// How often they were read again.
+    readings: watch::Sender<u64>,
     /// Its metrics live as long as the component.
     _events: Arc<ReloadEvents>,
 }
@@ -109,7 +111,7 @@ impl SecdistComponent {
     ///
     /// Without `update-period` the secrets are read again on SIGHUP only.
     pub fn subscribe(&self, path: &[&str]) -> SecretChanges {
-        SecretChanges::new(path, self.current.subscribe())
+        SecretChanges::new(path, self.current.subscribe(), self.readings.subscribe())
     }
 }
 
@@ -134,39 +136,55 @@ impl Component for SecdistComponent {
         let current = watch::Sender::new(Arc::new(provider.read().await?));
         events.loaded();
         let period = (!config.update_period.is_zero()).then_some(*config.update_period);
-        let update = update(period, reload_requests, provider, current.clone(), Arc::clone(&events));
+        let readings = watch::Sender::new(0);
+        let update = Update {
+            provider,
+            current: current.clone(),
+            readings: readings.clone(),
+            events: Arc::clone(&events),
+        };
+        let update = update.run(period, reload_requests);
         // The task ends with the component, so its handle is not kept.
         drop(cx.spawn("secdist-update", update));
-        Ok(Self { current, _events: events })
+        Ok(Self { current, readings, _events: events })
     }
 }
 
-/// Reads again and again, until its task is cancelled.
-async fn update(
-    period: Option<Duration>,
-    mut reload_requests: ReloadRequests,
+/// What reads again.
+struct Update {
     provider: Arc<DefaultSecdistProvider>,
     current: watch::Sender<Arc<Secrets>>,
+    readings: watch::Sender<u64>,
     events: Arc<ReloadEvents>,
-) {
-    loop {
-        tokio::select! {
-            () = after(period) => {}
-            () = reload_requests.next() => {}
+}
+
+impl Update {
+    /// Reads again and again, until its task is cancelled.
+    async fn run(self, period: Option<Duration>, mut reload_requests: ReloadRequests) {
+        loop {
+            tokio::select! {
+                () = after(period) => {}
+                () = reload_requests.next() => {}
+            }
+            self.read().await;
+            self.readings.send_modify(|readings| *readings += 1);
         }
-        match provider.read().await {
+    }
+
+    async fn read(&self) {
+        match self.provider.read().await {
             Ok(read) => {
                 // Whoever waits is woken by a difference only.
-                current.send_if_modified(|secrets| {
+                self.current.send_if_modified(|secrets| {
                     let is_new = !secrets.agree(&read);
                     if is_new {
                         *secrets = Arc::new(read);
                     }
                     is_new
                 });
-                events.reloaded();
+                self.events.reloaded();
             }
-            Err(error) => events.reload_failed(error),
+            Err(error) => self.events.reload_failed(error),
         }
     }
 }

@@ -1,65 +1,112 @@
-//! A connection that changes while its client lives: secdist has new credentials, or other brokers.
+//! A connection that changes while its client lives: secdist has new credentials or other brokers, or the files with
+//! certificates and keys are others.
 //!
 //! librdkafka takes new credentials for the connections it makes from then on, so the client keeps its connections, and a
-//! consumer its partitions. It does not take another list of brokers: that one is warned about and used after a restart.
+//! consumer its partitions. Anything else it takes only when a client is made, so the client is replaced.
 
+use std::fmt;
+
+use mainspring_core::{ComponentContext, LoadError};
 use mainspring_kafka_ffi::ClientConfig;
-use mainspring_secdist::{SecdistError, SecretChanges};
+use mainspring_secdist::SecretChanges;
 
+use crate::client::certificates::CertificateFiles;
+use crate::client::config::CommonConfig;
 use crate::client::connection::{Connection, Credentials};
 use crate::client::state::ClientState;
 
-/// Follows what secdist holds for one client.
+/// Follows what a client connects with.
 #[derive(Debug)]
 pub(crate) struct ConnectionChanges {
     secret: SecretChanges,
-    /// What is in use, or was warned about last.
-    brokers: String,
-    /// What is in use; `None` when the client does not authenticate.
-    credentials: Option<Credentials>,
+    files: CertificateFiles,
+    in_use: Connection,
+    authenticates: bool,
+    complaint: Option<String>,
+    cx: ComponentContext,
+}
+
+/// What is new.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// For connections made from now on.
+    Credentials(Credentials),
+    /// For another client: other brokers, certificates or keys, perhaps with other credentials.
+    Connection(Connection),
 }
 
 impl ConnectionChanges {
     /// `in_use` is what `secret` gives now.
-    pub(crate) fn new(secret: SecretChanges, in_use: &Connection) -> ConnectionChanges {
-        let (brokers, credentials) = (in_use.brokers().to_owned(), in_use.credentials().cloned());
-        ConnectionChanges { secret, brokers, credentials }
+    pub(crate) async fn new(
+        secret: SecretChanges,
+        config: &CommonConfig,
+        in_use: &Connection,
+        cx: &ComponentContext,
+    ) -> ConnectionChanges {
+        let files = CertificateFiles::of(config, cx).await;
+        let authenticates = config.security_protocol.authenticates();
+        ConnectionChanges {
+            secret,
+            files,
+            in_use: in_use.clone(),
+            authenticates,
+            complaint: None,
+            cx: cx.clone(),
+        }
     }
 
-    /// Waits for credentials that differ from those in use. What else changes is reported.
-    pub(crate) async fn next(&mut self, state: &ClientState) -> Credentials {
+    /// Waits for something that differs from what is in use. What cannot be used is reported.
+    pub(crate) async fn next(&mut self, state: &ClientState) -> Change {
         loop {
-            self.secret.changed().await;
-            match self.read() {
-                Ok(connection) => {
-                    if connection.brokers() != self.brokers {
-                        self.brokers = connection.brokers().to_owned();
-                        state.on_other_brokers();
-                    }
-                    if let Some(credentials) = self.take_up(&connection, state) {
-                        return credentials;
-                    }
-                }
-                Err(error) => state.on_credentials_unusable(&error),
+            if self.files.is_empty() {
+                self.secret.changed().await;
+            } else {
+                self.secret.read_again().await;
+            }
+            if let Some(change) = self.look(state).await {
+                return change;
             }
         }
     }
 
-    /// The credentials that secdist holds, if they are new and librdkafka takes them.
-    fn take_up(&mut self, connection: &Connection, state: &ClientState) -> Option<Credentials> {
-        let credentials = connection.credentials()?;
-        if self.credentials.as_ref() == Some(credentials) {
-            return None;
-        }
-        if let Err(error) = credentials.set(&mut ClientConfig::new()) {
-            state.on_credentials_unusable(&error);
-            return None;
-        }
-        self.credentials = Some(credentials.clone());
-        Some(credentials.clone())
+    async fn look(&mut self, state: &ClientState) -> Option<Change> {
+        let connection = match self.read() {
+            Ok(connection) => connection,
+            Err(error) => {
+                self.complain(state, &error);
+                return None;
+            }
+        };
+        let files_changed = match self.files.have_changed(&self.cx).await {
+            Ok(have_changed) => have_changed,
+            Err(error) => {
+                self.complain(state, &error);
+                return None;
+            }
+        };
+        self.complaint = None;
+        let is_other = files_changed || !connection.is_same_but_for_credentials(&self.in_use);
+        let credentials = connection.credentials().cloned();
+        let credentials = credentials.filter(|new| self.in_use.credentials() != Some(new));
+        self.in_use = connection.clone();
+        if is_other { Some(Change::Connection(connection)) } else { credentials.map(Change::Credentials) }
     }
 
-    fn read(&self) -> Result<Connection, SecdistError> {
-        Connection::read(self.credentials.is_some(), &self.secret)
+    /// What secdist holds, if librdkafka takes it.
+    fn read(&self) -> Result<Connection, LoadError> {
+        let connection = Connection::read(self.authenticates, &self.secret)?;
+        if let Some(credentials) = connection.credentials() {
+            credentials.set(&mut ClientConfig::new())?;
+        }
+        Ok(connection)
+    }
+
+    /// Reports an error, once until it is mended or another one.
+    fn complain(&mut self, state: &ClientState, error: &dyn fmt::Display) {
+        let complaint = error.to_string();
+        if self.complaint.as_ref() != Some(&complaint) {
+            state.on_connection_unusable(error);
+            self.complaint = Some(complaint);
+        }
     }
 }

@@ -39,6 +39,17 @@ pub struct CommonConfig {
     #[serde(default)]
     #[schemars(example = &"/etc/ssl/certs")]
     pub ssl_ca_location: Option<String>,
+    /// File with the client's certificate in PEM, for brokers that ask for one; goes with `ssl_key_location`. It is read
+    /// again when secdist is (SIGHUP, `update-period`), and so are the key and the authorities. Default: none. Sets
+    /// `ssl.certificate.location`.
+    #[serde(default)]
+    #[schemars(example = &"/etc/orders/client.pem")]
+    pub ssl_certificate_location: Option<String>,
+    /// File with the client's key in PEM. When it is encrypted, secdist has the password as `ssl_key_password`. Default:
+    /// none. Sets `ssl.key.location`.
+    #[serde(default)]
+    #[schemars(example = &"/etc/orders/client.key")]
+    pub ssl_key_location: Option<String>,
     /// How often metadata of the topics in use is asked for even without need. From `10ms` to `1h`, default `5m`. Sets
     /// `topic.metadata.refresh.interval.ms`.
     #[serde(default = "CommonConfig::default_topic_metadata_refresh_interval")]
@@ -188,6 +199,31 @@ impl CommonConfig {
         };
         required("sasl_mechanisms", protocol.authenticates() && self.sasl_mechanisms.is_none());
         required("ssl_ca_location", protocol.encrypts() && self.ssl_ca_location.is_none());
+        let own = [
+            (
+                "ssl_certificate_location",
+                &self.ssl_certificate_location,
+                "ssl_key_location",
+                &self.ssl_key_location,
+            ),
+            (
+                "ssl_key_location",
+                &self.ssl_key_location,
+                "ssl_certificate_location",
+                &self.ssl_certificate_location,
+            ),
+        ];
+        for (key, value, other_key, other) in own {
+            if value.is_some() && !protocol.encrypts() {
+                let message = format!(
+                    "does not go with security_protocol `{}`, which does not encrypt",
+                    protocol.as_str()
+                );
+                violations.push(Violation::new(key, message));
+            } else if value.is_some() && other.is_none() {
+                violations.push(Violation::new(key, format!("needs `{other_key}`, which is not given")));
+            }
+        }
         let scram = self.sasl_mechanisms.is_some_and(SaslMechanism::needs_tls_build);
         let built_with_tls = ffi::builtin_features().iter().any(|feature| feature == "ssl");
         for (key, value, needs_tls) in [
@@ -199,6 +235,13 @@ impl CommonConfig {
                 violations.push(Violation::new(key, message));
             }
         }
+    }
+
+    /// The files with certificates and keys.
+    pub(crate) fn certificate_files(&self) -> impl Iterator<Item = &str> {
+        let files = [&self.ssl_ca_location, &self.ssl_certificate_location, &self.ssl_key_location];
+        let files = files.into_iter().filter_map(|location| location.as_deref());
+        files.filter(|location| self.security_protocol.encrypts() && *location != "probe")
     }
 
     fn check_custom(&self, role: Role, typed: &[TypedOption], violations: &mut Vec<Violation>) {
@@ -246,10 +289,18 @@ impl CommonConfig {
         config.set("client.id", &self.client_id)?;
         config.set("bootstrap.servers", connection.brokers())?;
         config.set("security.protocol", self.security_protocol.as_str())?;
-        if let Some(location) = &self.ssl_ca_location
-            && self.security_protocol.encrypts()
-        {
-            config.set("ssl.ca.location", location)?;
+        if self.security_protocol.encrypts() {
+            let files = [
+                ("ssl.ca.location", &self.ssl_ca_location),
+                ("ssl.certificate.location", &self.ssl_certificate_location),
+                ("ssl.key.location", &self.ssl_key_location),
+            ];
+            for (property, location) in files {
+                location.iter().try_for_each(|location| config.set(property, location))?;
+            }
+            if let Some(password) = connection.key_password() {
+                config.set("ssl.key.password", password.expose())?;
+            }
         }
         if let Some(mechanism) = self.sasl_mechanisms
             && self.security_protocol.authenticates()

@@ -18,6 +18,7 @@ const SECDIST_SECTION: &str = "kafka_settings";
 pub(crate) struct Connection {
     brokers: String,
     credentials: Option<Credentials>,
+    key_password: Option<Secret>,
     defaults: Vec<(&'static str, &'static str)>,
 }
 
@@ -32,13 +33,16 @@ pub(crate) struct Credentials {
 #[derive(Deserialize)]
 struct Brokers {
     brokers: String,
+    /// What the client's key is encrypted with.
+    #[serde(default)]
+    ssl_key_password: Option<Secret>,
 }
 
 impl Connection {
     /// Brokers without credentials, for tests.
     #[cfg(test)]
     pub(crate) fn to(brokers: impl Into<String>) -> Connection {
-        Connection { brokers: brokers.into(), credentials: None, defaults: Vec::new() }
+        Connection { brokers: brokers.into(), credentials: None, key_password: None, defaults: Vec::new() }
     }
 
     /// What [`Connection::find`] will look for.
@@ -62,21 +66,22 @@ impl Connection {
                 Role::Producer => Vec::new(),
                 Role::Consumer => embedded.consumer_defaults().to_vec(),
             };
-            return Ok((Connection { brokers, credentials: None, defaults }, None));
+            let connection = Connection { brokers, credentials: None, key_password: None, defaults };
+            return Ok((connection, None));
         }
         let secdist = cx.find_default::<SecdistComponent>().await?;
         let key = config.secdist_key.as_deref().unwrap_or_else(|| cx.name());
         let secret = secdist.subscribe(&[SECDIST_SECTION, key]);
         let connection = Connection::read(config.security_protocol.authenticates(), &secret)?;
-        let changes = ConnectionChanges::new(secret, &connection);
+        let changes = ConnectionChanges::new(secret, config, &connection, cx).await;
         Ok((connection, Some(changes)))
     }
 
     /// What secdist holds now; without credentials for a client that does not authenticate.
     pub(crate) fn read(authenticates: bool, secret: &SecretChanges) -> Result<Connection, SecdistError> {
-        let Brokers { brokers } = secret.get()?;
+        let Brokers { brokers, ssl_key_password: key_password } = secret.get()?;
         let credentials = authenticates.then(|| secret.get()).transpose()?;
-        Ok(Connection { brokers, credentials, defaults: Vec::new() })
+        Ok(Connection { brokers, credentials, key_password, defaults: Vec::new() })
     }
 
     /// The value of `bootstrap.servers`.
@@ -86,6 +91,15 @@ impl Connection {
 
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
         self.credentials.as_ref()
+    }
+
+    pub(crate) fn key_password(&self) -> Option<&Secret> {
+        self.key_password.as_ref()
+    }
+
+    /// Whether a client of the other one would do for this one, once it has other credentials.
+    pub(crate) fn is_same_but_for_credentials(&self, other: &Connection) -> bool {
+        self.brokers == other.brokers && self.key_password == other.key_password
     }
 
     /// Properties that suit these brokers; custom options win over them.

@@ -1,5 +1,7 @@
 //! What every client reports of itself: librdkafka's log lines and errors, each logged once with its fields.
 
+use std::fmt;
+
 use mainspring_kafka_ffi::{KafkaError, LogLine};
 use mainspring_logging::Level;
 
@@ -77,12 +79,12 @@ pub(crate) fn credentials_taken(component: &str) {
     tracing::info!(component, "New credentials are used from the next connection on");
 }
 
-/// What secdist holds for the client cannot be used.
-pub(crate) fn credentials_unusable(component: &str, error: &dyn std::error::Error) {
-    tracing::error!(component, %error, "New credentials cannot be used; the old ones stay");
+/// What secdist or a file holds for the client cannot be used.
+pub(crate) fn connection_unusable(component: &str, error: &dyn fmt::Display) {
+    tracing::error!(component, %error, "New credentials, certificates or brokers cannot be used; the old ones stay");
 }
 
-/// Secdist names other brokers, which librdkafka does not take while it runs.
-pub(crate) fn other_brokers(component: &str) {
-    tracing::warn!(component, "Secdist names other brokers; they are used after a restart of the service");
+/// Another client has taken over.
+pub(crate) fn replaced(component: &str) {
+    tracing::info!(component, "New brokers, certificates or keys are in use");
 }

@@ -1,6 +1,7 @@
 //! The state of one client as its events tell it, for probes and metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -19,7 +20,7 @@ static ALL_BROKERS_DOWN: Family =
     Family::gauge("kafka_client_all_brokers_down", "Whether no broker can be reached.");
 static CREDENTIALS_UPDATES: Family = Family::counter(
     "kafka_client_credentials_updates",
-    "Changed credentials by what came of them: taken up, or not usable so that the old ones stay.",
+    "Changed credentials, certificates and brokers by what came of them: taken up, or not usable so that the old ones stay.",
 );
 
 const RESOLVE: KafkaCode = KafkaCode::from_raw(-193);
@@ -132,19 +133,20 @@ impl ClientState {
                 self.credentials_taken.fetch_add(1, Ordering::Relaxed);
                 events::credentials_taken(&self.component);
             }
-            Err(error) => self.on_credentials_unusable(&error),
+            Err(error) => self.on_connection_unusable(&error),
         }
     }
 
-    /// What secdist holds now is of no use.
-    pub(crate) fn on_credentials_unusable(&self, error: &dyn std::error::Error) {
-        self.credentials_unusable.fetch_add(1, Ordering::Relaxed);
-        events::credentials_unusable(&self.component, error);
+    /// There is another client, with the brokers, certificates and keys that are new.
+    pub(crate) fn on_replaced(&self) {
+        self.credentials_taken.fetch_add(1, Ordering::Relaxed);
+        events::replaced(&self.component);
     }
 
-    /// Secdist names other brokers than those in use.
-    pub(crate) fn on_other_brokers(&self) {
-        events::other_brokers(&self.component);
+    /// What there is to connect with now is of no use.
+    pub(crate) fn on_connection_unusable(&self, error: &dyn fmt::Display) {
+        self.credentials_unusable.fetch_add(1, Ordering::Relaxed);
+        events::connection_unusable(&self.component, error);
     }
 
     /// Takes a line of librdkafka's log.

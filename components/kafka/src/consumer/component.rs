@@ -5,13 +5,14 @@ use std::sync::Arc;
 use mainspring_config::Violation;
 use mainspring_core::dynamic::{self, AnyVariable, Subscription};
 use mainspring_core::{Component, ComponentContext, Dependencies, Health, LoadError, ServiceOutline};
-use mainspring_kafka_ffi::Consumer;
+use mainspring_kafka_ffi::{ClientConfig, Consumer};
 use mainspring_metrics::{Collector, Registration};
 
-use crate::client::{ClientState, Connection, ConnectionChanges, Role, check};
+use crate::client::{Change, ClientState, Connection, ConnectionChanges, Role, check};
 use crate::consumer::config::ConsumerConfig;
 use crate::consumer::error::ConsumerError;
 use crate::consumer::metrics::Metrics;
+use crate::consumer::run::Access;
 use crate::consumer::scope::{ConsumerScope, Control};
 use crate::consumer::status::Status;
 use crate::consumer::tuning::{self, KAFKA_CONSUMER, Tuning};
@@ -100,6 +101,7 @@ impl Component for KafkaConsumerComponent {
 
     async fn load(config: ConsumerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let (connection, changes) = Connection::find(&config.common, Role::Consumer, cx).await?;
+        let configured = config.clone();
         let processor = cx.task_processor(&config.task_processor)?;
         let callback_processor = cx.task_processor(&config.callback_task_processor)?;
         let client = ClientState::new(cx.name(), Role::Consumer, &config.common);
@@ -108,8 +110,8 @@ impl Component for KafkaConsumerComponent {
         drop(Consumer::new(settings.client.clone())?);
         // A consumer that is to be paused must not begin before it knows.
         let dynamic_config = cx.loaded_dynamic_config().await?;
-        let configured = Tuning::configured(&settings);
-        let (subscription, tuning) = tuning::follow(&dynamic_config, cx.name(), configured);
+        let (subscription, tuning) =
+            tuning::follow(&dynamic_config, cx.name(), Tuning::configured(&settings));
         let metrics = Metrics::new(cx.metrics(), &settings);
         let status = Arc::new(Status::new(client, metrics));
         let collector: Arc<dyn Collector> = Arc::<Status>::clone(&status);
@@ -118,8 +120,8 @@ impl Component for KafkaConsumerComponent {
         let control = Arc::new(control);
         if let Some(changes) = changes {
             // It ends with the component, so its handle is not kept.
-            let follow = follow(changes, Arc::clone(&control));
-            drop(cx.spawn_on(&control.processor, "kafka-consumer-credentials", follow));
+            let follow = follow(changes, configured, Arc::clone(&control));
+            drop(cx.spawn_on(&control.processor, "kafka-consumer-connection", follow));
         }
         Ok(Self { control, _metrics: registration, _tuning: subscription })
     }
@@ -147,14 +149,41 @@ impl Component for KafkaConsumerComponent {
     }
 }
 
-/// Passes new credentials on to the client there is, and to those to come.
-async fn follow(mut changes: ConnectionChanges, control: Arc<Control>) {
+/// Passes on what is new to connect with, to the client there is and to those to come.
+async fn follow(mut changes: ConnectionChanges, config: ConsumerConfig, control: Arc<Control>) {
+    let state = &control.status.client;
     loop {
-        let credentials = changes.next(&control.status.client).await;
-        if control.credentials.send(Some(credentials.clone())).is_err() {
-            // Nobody consumes, so nobody else reports it; the next run begins with them.
-            control.credentials.send_replace(Some(credentials));
-            control.status.client.on_credentials(Ok(()));
+        match changes.next(state).await {
+            Change::Credentials(credentials) => {
+                control.access.send_modify(|access| access.credentials = Some(credentials));
+                if control.access.receiver_count() == 0 {
+                    // Nobody consumes, so nobody else reports it; the next run begins with them.
+                    state.on_credentials(Ok(()));
+                }
+            }
+            Change::Connection(connection) => match client_config(&config, &connection, &control.cx) {
+                Ok(client) => {
+                    control.access.send_modify(|access| {
+                        let generation = access.generation + 1;
+                        *access = Access { client, credentials: None, generation };
+                    });
+                    if control.access.receiver_count() == 0 {
+                        state.on_replaced();
+                    }
+                }
+                Err(error) => state.on_connection_unusable(&error),
+            },
         }
     }
+}
+
+/// What a client is made of, once one could be made of it.
+fn client_config(
+    config: &ConsumerConfig,
+    connection: &Connection,
+    cx: &ComponentContext,
+) -> Result<ClientConfig, LoadError> {
+    let settings = config.clone().into_settings(cx.name(), connection, &*cx.surroundings())?;
+    drop(Consumer::new(settings.client.clone())?);
+    Ok(settings.client)
 }

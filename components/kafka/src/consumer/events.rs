@@ -67,7 +67,7 @@ pub(crate) fn client_refused(status: &Status, error: &dyn std::fmt::Display) {
 /// There will be another client.
 pub(crate) fn starts_anew(status: &Status, failure: ClientFailure, delay: Duration) {
     let reason = match failure {
-        ClientFailure::Fatal | ClientFailure::Broken => "fatal",
+        ClientFailure::Fatal | ClientFailure::Broken | ClientFailure::Replaced => "fatal",
         ClientFailure::StuckCallback => "poll_exceeded",
     };
     let delay_ms = delay.as_millis();

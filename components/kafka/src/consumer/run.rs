@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use mainspring_core::ComponentContext;
 use mainspring_engine::{Task, TaskProcessor};
-use mainspring_kafka_ffi::Consumer;
+use mainspring_kafka_ffi::{ClientConfig, Consumer};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -44,11 +44,23 @@ pub(crate) struct Run {
     pub(crate) callback_processor: TaskProcessor,
     pub(crate) committer: Committer,
     pub(crate) requests: mpsc::Receiver<Request>,
-    pub(crate) credentials: watch::Receiver<Option<Credentials>>,
+    pub(crate) access: watch::Receiver<Access>,
+    /// Of the client there is; see [`Access`].
+    pub(crate) generation: u64,
     pub(crate) stop: CancellationToken,
     pub(crate) unfinished: Unfinished,
     /// Partitions that the user has paused.
     pub(crate) paused: BTreeSet<Key>,
+}
+
+/// What clients connect with.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) client: ClientConfig,
+    /// Those that replace the ones in `client`; a client that runs takes them up.
+    pub(crate) credentials: Option<Credentials>,
+    /// How often `client` has changed; a client that runs has to be replaced then.
+    pub(crate) generation: u64,
 }
 
 /// Why a client is given up; what happened has been reported already.
@@ -60,6 +72,8 @@ pub(crate) enum ClientFailure {
     Broken,
     /// A callback did not end, so that the member must not keep its partitions.
     StuckCallback,
+    /// There is something new to connect with, which this one cannot take up.
+    Replaced,
 }
 
 impl Run {
@@ -71,8 +85,10 @@ impl Run {
             if let Err(failure) = self.client().await
                 && !self.stop.is_cancelled()
             {
-                events::starts_anew(&self.status, failure, self.tuning().restart_delay);
-                self.back_off().await;
+                if failure != ClientFailure::Replaced {
+                    events::starts_anew(&self.status, failure, self.tuning().restart_delay);
+                    self.back_off().await;
+                }
                 self.until_callback_ends().await;
             }
         }
@@ -81,12 +97,12 @@ impl Run {
 
     /// Consumes with one client.
     async fn client(&mut self) -> Result<(), ClientFailure> {
-        let (is_new, credentials) = self.credentials();
+        let (is_new, access) = self.access();
         let refused = |error: &dyn std::fmt::Display| {
             events::client_refused(&self.status, error);
             ClientFailure::Fatal
         };
-        let mut config = self.settings.client.clone();
+        let Access { client: mut config, credentials, generation } = access;
         if let Some(credentials) = credentials {
             credentials.set(&mut config).map_err(|error| refused(&error))?;
         }
@@ -94,9 +110,12 @@ impl Run {
             config.set("enable.partition.eof", "true").map_err(|error| refused(&error))?;
         }
         let consumer = Consumer::new(config).map_err(|error| refused(&error))?;
-        if is_new {
+        if generation != self.generation {
+            self.status.client.on_replaced();
+        } else if is_new {
             self.status.client.on_credentials(Ok(()));
         }
+        self.generation = generation;
         let topics: Vec<_> = self.settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| refused(&error))?;
         events::started(&self.status, &self.settings);
@@ -105,10 +124,10 @@ impl Run {
         result
     }
 
-    /// Those that replace the ones of `settings`, and whether this is the first time that they are asked for.
-    fn credentials(&mut self) -> (bool, Option<Credentials>) {
-        let credentials = self.credentials.borrow_and_update();
-        (credentials.has_changed(), credentials.clone())
+    /// What to connect with, and whether this is the first time that it is asked for.
+    fn access(&mut self) -> (bool, Access) {
+        let access = self.access.borrow_and_update();
+        (access.has_changed(), access.clone())
     }
 
     async fn back_off(&mut self) {

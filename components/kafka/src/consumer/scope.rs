@@ -10,7 +10,6 @@ use mainspring_engine::TaskProcessor;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Credentials;
 use crate::consumer::batch::{Batch, CommitFuture, Committer, What, refused};
 use crate::consumer::callbacks;
 use crate::consumer::config::Settings;
@@ -19,7 +18,7 @@ use crate::consumer::decode::{self, Decoder, TypedBatch, TypedMessage};
 use crate::consumer::error::{CommitError, ConsumerError};
 use crate::consumer::listener::{ConsumerListener, Listener};
 use crate::consumer::message::ConsumedMessage;
-use crate::consumer::run::{Callback, Run, Unfinished};
+use crate::consumer::run::{Access, Callback, Run, Unfinished};
 use crate::consumer::status::{State, Status};
 use crate::consumer::tuning::Tuning;
 
@@ -40,8 +39,7 @@ pub(crate) struct Control {
     pub(crate) status: Arc<Status>,
     pub(crate) processor: TaskProcessor,
     pub(crate) callback_processor: TaskProcessor,
-    /// Those that replace the ones in `settings`.
-    pub(crate) credentials: watch::Sender<Option<Credentials>>,
+    pub(crate) access: watch::Sender<Access>,
     /// Bounds what is asked of brokers at the same time.
     pub(crate) queries: Semaphore,
     listener: Mutex<Option<Listener>>,
@@ -242,6 +240,7 @@ impl Control {
         status: Arc<Status>,
         (processor, callback_processor): (TaskProcessor, TaskProcessor),
     ) -> Control {
+        let access = Access { client: settings.client.clone(), credentials: None, generation: 0 };
         Control {
             cx,
             settings: Arc::new(settings),
@@ -249,7 +248,7 @@ impl Control {
             status,
             processor,
             callback_processor,
-            credentials: watch::Sender::new(None),
+            access: watch::Sender::new(access),
             queries: Semaphore::new(QUERIES_MAX),
             listener: Mutex::default(),
             in_use: AtomicBool::new(false),
@@ -287,6 +286,8 @@ impl Control {
         };
         let mut tuning = self.tuning.clone();
         tuning.mark_unchanged();
+        let access = self.access.subscribe();
+        let generation = access.borrow().generation;
         let run = Run {
             cx: self.cx.clone(),
             settings: Arc::clone(&self.settings),
@@ -297,7 +298,8 @@ impl Control {
             callback_processor: self.callback_processor.clone(),
             committer,
             requests,
-            credentials: self.credentials.subscribe(),
+            generation,
+            access,
             stop: started.stop.clone(),
             unfinished: Arc::clone(&self.unfinished),
             paused: BTreeSet::new(),

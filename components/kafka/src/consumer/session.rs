@@ -15,6 +15,7 @@
 //! | tuned | reading pauses or goes on; the next batch has another size, or comes later |
 //! | error, log, statistics | reported; a fatal error ends the client |
 //! | new credentials | given to the client, which uses them for its next connection |
+//! | new brokers, certificates or keys | the client ends as for a stop, and another one takes over at once |
 //! | stop | see [`Session::close`] |
 //!
 //! Failed batches do not pause their partitions: nothing is taken before the delay is over, and a seek makes librdkafka
@@ -37,7 +38,6 @@ use mainspring_kafka_ffi::{
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::Credentials;
 use crate::consumer::batch::{CommitRequest, Request, next_request};
 use crate::consumer::commits::{Commits, Outcome};
 use crate::consumer::config::CommitPolicy;
@@ -48,7 +48,6 @@ use crate::consumer::run::{CallbackTask, ClientFailure, Run};
 use crate::consumer::session::control::PendingSeek;
 use crate::consumer::session::listening::{Assigning, ListenerResult, Listening, listener_end};
 use crate::consumer::status::State;
-use crate::consumer::tuning::Tuning;
 
 /// How many times per `max.poll.interval.ms` the client is polled when nothing else happens: librdkafka puts a member out
 /// that was not polled for that long, and with events instead of blocking calls idling counts as not polling.
@@ -126,7 +125,7 @@ enum Event {
     Callback(Result<Result<(), String>, TaskError>),
     Request(Request),
     Listener(ListenerResult),
-    Credentials(Credentials),
+    Access,
     Tuned,
     Timer,
     Stop,
@@ -180,7 +179,7 @@ impl<'run> Session<'run> {
             Event::Callback(result) => self.on_callback_ended(result),
             Event::Request(request) => self.on_request(request),
             Event::Listener(result) => self.on_listener(result),
-            Event::Credentials(credentials) => self.on_credentials(&credentials),
+            Event::Access => self.on_access(),
             Event::Tuned => self.on_tuned(),
             Event::Timer => self.on_timer(),
             Event::Stop => self.stopping = true,
@@ -200,7 +199,7 @@ impl<'run> Session<'run> {
             () = run.stop.cancelled(), if !*stopping => Event::Stop,
             event = poll_fn(|cx| consumer.poll_event(cx)) => Event::Client(event),
             request = next_request(&mut run.requests) => Event::Request(request),
-            credentials = new_credentials(&mut run.credentials) => Event::Credentials(credentials),
+            () = changed(&mut run.access) => Event::Access,
             result = callback_end(phase) => Event::Callback(result),
             result = listener_end(listening) => Event::Listener(result),
             () = changed(&mut run.tuning) => Event::Tuned,
@@ -396,9 +395,14 @@ impl<'run> Session<'run> {
         }
     }
 
-    fn on_credentials(&self, credentials: &Credentials) {
-        let (username, password) = (credentials.username.expose(), credentials.password.expose());
-        self.run.status.client.on_credentials(self.consumer.set_credentials(username, password));
+    fn on_access(&mut self) {
+        let access = self.run.access.borrow_and_update();
+        if access.generation != self.run.generation {
+            self.failure.get_or_insert(ClientFailure::Replaced);
+        } else if let Some(credentials) = &access.credentials {
+            let (username, password) = (credentials.username.expose(), credentials.password.expose());
+            self.run.status.client.on_credentials(self.consumer.set_credentials(username, password));
+        }
     }
 
     fn on_error(&mut self, error: &KafkaError) {
@@ -413,21 +417,9 @@ impl<'run> Session<'run> {
     }
 }
 
-/// The credentials that replace those in use; never when there are none.
-async fn new_credentials(credentials: &mut watch::Receiver<Option<Credentials>>) -> Credentials {
-    loop {
-        if credentials.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        if let Some(credentials) = &*credentials.borrow_and_update() {
-            return credentials.clone();
-        }
-    }
-}
-
 /// The next change of what counts; never once nobody can change it.
-async fn changed(tuning: &mut watch::Receiver<Tuning>) {
-    if tuning.changed().await.is_err() {
+async fn changed<T>(value: &mut watch::Receiver<T>) {
+    if value.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }

@@ -168,6 +168,8 @@ impl Inner {
     /// Has a new client take over from the current one, without losing, repeating or reordering a record, as far as brokers
     /// answer within `delivery_timeout`. Returns at once; asked for again before it is done, it is done once more.
     pub(crate) fn renew_client(&self) {
+        // What clients are made with from now on is what secdist said last.
+        *lock(&self.clients.credentials) = None;
         self.clients.requested.notify_one();
     }
 
@@ -267,7 +269,7 @@ impl Inner {
                     if let Some(credentials) = lock(&self.clients.credentials).clone()
                         && let Err(error) = authenticate(&client, &credentials)
                     {
-                        self.state().on_credentials_unusable(&error);
+                        self.state().on_connection_unusable(&error);
                     }
                     return Arc::new(Live::new(client));
                 }
@@ -290,6 +292,9 @@ impl Inner {
         old.seal();
         lock(&self.clients.retiring).push(Arc::downgrade(old));
         self.metrics().client_replaced(cause);
+        if cause == Cause::Requested {
+            self.state().on_replaced();
+        }
         events::client_replaced(self.state().component(), cause, &name, old.in_flight());
         true
     }

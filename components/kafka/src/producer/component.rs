@@ -1,6 +1,6 @@
 //! The producer as a component: from its section of the configuration to a handle, and to a bounded stop.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mainspring_config::Violation;
@@ -10,7 +10,7 @@ use mainspring_kafka_ffi as ffi;
 use mainspring_metrics::{Collector, Registration};
 use tokio::time::timeout;
 
-use crate::client::{ClientState, Connection, ConnectionChanges, Role, check};
+use crate::client::{Change, ClientState, Connection, ConnectionChanges, Role, check};
 use crate::producer::clients::{Live, Renewal};
 use crate::producer::config::ProducerConfig;
 use crate::producer::events;
@@ -78,11 +78,8 @@ impl Component for KafkaProducerComponent {
     async fn load(config: ProducerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let processor = cx.task_processor(&config.task_processor)?;
         let (connection, changes) = Connection::find(&config.common, Role::Producer, cx).await?;
-        let create = {
-            let (config, connection) = (config.clone(), connection.clone());
-            move || Ok(ffi::Producer::new(config.client_config(&connection)?)?)
-        };
-        let client = create()?;
+        let recipe = Arc::new(Recipe { config: config.clone(), connection: Mutex::new(connection.clone()) });
+        let client = recipe.make()?;
         let protocol = config.common.security_protocol.as_str();
         events::started(cx.name(), connection.brokers(), protocol, &client.client_name());
 
@@ -94,14 +91,16 @@ impl Component for KafkaProducerComponent {
             *config.delivery_timeout,
             config.common.operation_log_level,
         );
-        let renewal = Renewal { processor: processor.clone(), create: Arc::new(create) };
+        let create = Arc::clone(&recipe);
+        let renewal = Renewal { processor: processor.clone(), create: Arc::new(move || create.make()) };
         let inner = Arc::new(inner.renewing(renewal));
         let collector: Arc<dyn Collector> = Arc::<Inner>::clone(&inner);
         let registration = cx.metrics().register(collector);
         let serving = cx.spawn_on(&processor, "kafka-producer-events", Arc::clone(&inner).serve(live));
         if let Some(changes) = changes {
             // It ends with the component, so its handle is not kept.
-            drop(cx.spawn_on(&processor, "kafka-producer-credentials", follow(changes, Arc::clone(&inner))));
+            let follow = follow(changes, recipe, Arc::clone(&inner), processor.clone());
+            drop(cx.spawn_on(&processor, "kafka-producer-connection", follow));
         }
         Ok(Self {
             producer: Producer { inner },
@@ -145,11 +144,50 @@ impl Component for KafkaProducerComponent {
     }
 }
 
-/// Gives the client new credentials, for ever.
-async fn follow(mut changes: ConnectionChanges, inner: Arc<Inner>) {
+/// What clients are made of.
+struct Recipe {
+    config: ProducerConfig,
+    connection: Mutex<Connection>,
+}
+
+impl Recipe {
+    /// Makes a client, which starts threads and reads files.
+    fn make(&self) -> Result<ffi::Producer, LoadError> {
+        let connection = self.connection().clone();
+        Ok(ffi::Producer::new(self.config.client_config(&connection)?)?)
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives the client what is new to connect with, or has another one take over, for ever.
+async fn follow(
+    mut changes: ConnectionChanges,
+    recipe: Arc<Recipe>,
+    inner: Arc<Inner>,
+    processor: TaskProcessor,
+) {
     loop {
-        let credentials = changes.next(inner.state()).await;
-        inner.set_credentials(credentials);
+        match changes.next(inner.state()).await {
+            Change::Credentials(credentials) => inner.set_credentials(credentials),
+            Change::Connection(connection) => {
+                let trial =
+                    Recipe { config: recipe.config.clone(), connection: Mutex::new(connection.clone()) };
+                let made =
+                    processor.spawn_blocking("kafka-producer-trial", move || trial.make().map(drop)).await;
+                match made {
+                    Ok(Ok(())) => {
+                        *recipe.connection() = connection;
+                        inner.renew_client();
+                    }
+                    Ok(Err(error)) => inner.state().on_connection_unusable(&error),
+                    // Cut short: the service is stopping.
+                    Err(_) => {}
+                }
+            }
+        }
     }
 }
 

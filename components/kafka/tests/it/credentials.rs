@@ -167,17 +167,32 @@ fn unusable_credentials_are_told_once_and_the_old_ones_stay() {
         assert_ne!(rotating.lines_with(reason), Vec::<String>::new());
     }
     rotating.until_updated("success", 0);
-    assert_eq!(rotating.lines_with("New credentials cannot be used").len(), 6);
+    assert_eq!(rotating.lines_with("brokers cannot be used; the old ones stay").len(), 6);
     drop(scope);
     rotating.stop();
 }
 
 #[test]
-fn other_brokers_need_a_restart_and_that_is_said() {
+fn other_brokers_are_asked_by_another_client() {
     let rotating = Rotating::start(FIRST);
-    rotating.write(&SECOND.replace("127.0.0.1:1", "127.0.0.1:2"));
-    rotating.until_updated("success", 1);
-    assert_eq!(rotating.lines_with("Secdist names other brokers").len(), 2);
+    let scope = rotating.consume();
+    let asks = |component: &str, port: u16| {
+        let lines = rotating.lines_with("Connection to a broker is failing");
+        let names = [format!("component={component}"), format!("127.0.0.1:{port}/")];
+        lines.iter().any(|line| names.iter().all(|name| line.contains(name)))
+    };
+    for component in COMPONENTS {
+        eventually(component, || asks(component, 1), |asks| *asks);
+    }
+    for (port, n_updates) in [(2, 1), (3, 2)] {
+        rotating.write(&FIRST.replace("127.0.0.1:1", &format!("127.0.0.1:{port}")));
+        rotating.until_updated("success", n_updates);
+        for component in COMPONENTS {
+            eventually(component, || asks(component, port), |asks| *asks);
+        }
+    }
+    assert_eq!(rotating.lines_with("New brokers, certificates or keys are in use").len(), 4);
+    drop(scope);
     rotating.stop();
 }
 

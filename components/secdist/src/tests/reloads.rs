@@ -187,6 +187,26 @@ fn a_request_reads_at_once_without_a_period() {
 }
 
 #[test]
+fn whoever_reads_files_of_its_own_is_told_of_each_reading() {
+    let world = World::new(r#"{"key": "first"}"#);
+    let service = Running::start(&world, "0s");
+    let mut changes = service.component::<SecdistComponent>("secdist").subscribe(&["key"]);
+    let at_once = Duration::from_millis(1);
+    assert!(service.block_on(async { timeout(at_once, changes.read_again()).await }).is_err());
+    service.handle().request_reload();
+    service.block_on(changes.read_again());
+    world.write(r#"{"key": "second"}"#);
+    service.handle().request_reload();
+    service.block_on(changes.read_again());
+    assert_eq!(changes.get::<Secret>().expect("it is there").expose(), "second");
+    world.remove();
+    service.handle().request_reload();
+    service.block_on(changes.read_again());
+    assert_eq!(changes.get::<Secret>().expect("it is there").expose(), "second");
+    service.service.stop();
+}
+
+#[test]
 fn a_file_that_others_can_read_is_warned_about_once_until_it_is_mended() {
     let world = World::new("{}");
     world.change_mode(0o640);

@@ -135,6 +135,7 @@ fn cases() -> Vec<Case> {
         consumer("A property that has a key of its own", "rd_kafka_custom_options: {group.id: orders}"),
         consumer("A password where it does not belong", "rd_kafka_custom_options: {sasl.password: hunter2}"),
         consumer("SASL without a mechanism", "security_protocol: SASL_PLAINTEXT"),
+        producer("A client's certificate without encryption", "ssl_certificate_location: /etc/orders/client.pem"),
         producer("A delivery that times out before it is sent", "delivery_timeout: 5ms\nqueue_buffering_max: 10ms"),
         producer("An order that cannot be kept", "enable_idempotence: true\nrd_kafka_custom_options: {acks: '1'}"),
         producer("A task processor for a producer that is not declared", "task_processor: producer-task-processor"),

@@ -1,11 +1,13 @@
 //! Consumers in this process, and services made for a test, as processes on a real Kafka: one that fails on purpose, one whose
-//! password changes, one that keeps its offsets itself. And the end of processes whose test is gone.
+//! password and certificates change, one that keeps its offsets itself. And the end of processes whose test is gone.
 
+mod certificates;
 mod consumers;
 mod credentials;
 mod failing_callback;
 mod orphans;
 mod own_store;
+mod traffic;
 
 /// The binary of an example of this package. Cargo tells tests where their package's programs are, but not its
 /// examples, which it puts beside the directory of the test; it builds them with `cargo test`, though not with

@@ -229,6 +229,24 @@ fn encrypted_protocols_need_no_more_than_their_keys() {
 }
 
 #[test]
+fn a_certificate_goes_with_its_key_and_with_encryption() {
+    let mut config = read("ssl_certificate_location: client.pem");
+    expect![[r#"
+        ssl_certificate_location: does not go with security_protocol `PLAINTEXT`, which does not encrypt
+    "#]]
+    .assert_eq(&problems_of(&config));
+    let has = |config: &ProducerConfig, text: &str| problems_of(config).contains(text);
+    config.common.security_protocol = crate::SecurityProtocol::Ssl;
+    let no_key = "ssl_certificate_location: needs `ssl_key_location`, which is not given";
+    assert!(has(&config, no_key), "{}", problems_of(&config));
+    config.common.ssl_key_location = Some("client.key".to_owned());
+    assert!(!has(&config, "ssl_certificate_location"), "{}", problems_of(&config));
+    config.common.ssl_certificate_location = None;
+    let no_certificate = "ssl_key_location: needs `ssl_certificate_location`, which is not given";
+    assert!(has(&config, no_certificate), "{}", problems_of(&config));
+}
+
+#[test]
 fn custom_options_that_idempotence_does_not_allow_are_refused() {
     let idempotent =
         |custom: &str| problems(&format!("enable_idempotence: true\nrd_kafka_custom_options: {{{custom}}}"));
