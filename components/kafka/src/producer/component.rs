@@ -38,15 +38,6 @@ impl KafkaProducerComponent {
         self.producer.clone()
     }
 
-    /// Has a new client, made of the same configuration and the newest credentials, take over behind all handles: for when
-    /// files that the configuration names have changed. Returns at once.
-    ///
-    /// Records are neither lost nor repeated nor reordered as long as brokers answer within `delivery_timeout`: the old
-    /// client sends what it has, and records sent meanwhile wait in line until it is done.
-    pub fn renew_client(&self) {
-        self.producer.inner.renew_client();
-    }
-
     /// Makes librdkafka send at once what still waits for others to share a batch with.
     fn flush(&self) -> Task<()> {
         let live = self.producer.inner.live();
