@@ -59,6 +59,8 @@ pub enum Op {
     Consume,
     /// Time from handing a record over to being handed it back.
     Latency,
+    /// Consumers and producers without work, until the process is ended.
+    Idle,
 }
 
 impl Arguments {
@@ -80,6 +82,7 @@ impl fmt::Display for Op {
             Op::ProduceBatch => "produce-batch",
             Op::Consume => "consume",
             Op::Latency => "latency",
+            Op::Idle => "idle",
         })
     }
 }

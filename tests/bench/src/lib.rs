@@ -7,14 +7,17 @@
 //!
 //! prints one line of JSON, a [`Report`]. The rules: at most [`IN_FLIGHT_MAX`] records in flight, every delivery report
 //! checked, payloads from the same [`Payloads`], the consumer reads the first and the last byte of each payload and
-//! commits about once a second. `kafka_bench latency` has one process send at a steady rate and read what it sent.
+//! commits about once a second. `kafka_bench latency` has one process send at a steady rate and read what it sent;
+//! `kafka_bench idle` has many clients that do nothing.
 //!
 //! `kafka_bench` is Mainspring's own; `peers/` has plain C and rust-rdkafka, `go/` has franz-go; `compare` runs them all.
 
 mod arguments;
 mod payloads;
 mod report;
+mod threads;
 
 pub use arguments::{Arguments, BATCH, CONCURRENCY, IN_FLIGHT_MAX, Op};
 pub use payloads::Payloads;
 pub use report::{Latencies, LatencyReport, Meter, Report};
+pub use threads::{Activity, Threads, resident_kb};

@@ -1,10 +1,11 @@
 //! The contract of `mainspring-bench` over rust-rdkafka: `FutureProducer` and `StreamConsumer`, as its users know them.
 
+use std::future::ready;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mainspring_bench::{Arguments, BATCH, CONCURRENCY, IN_FLIGHT_MAX, Meter, Op, Payloads, Report};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
@@ -12,7 +13,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
-use tokio::task::JoinSet;
 
 const CLIENT: &str = "rust-rdkafka";
 
@@ -29,10 +29,10 @@ struct Flags {
 async fn main() -> ExitCode {
     let Flags { contract } = Flags::parse();
     let measured = match contract.op {
-        Op::Produce => one_by_one(contract).await,
+        Op::Produce => one_by_one(&contract).await,
         Op::ProduceBatch => in_batches(&contract).await,
         Op::Consume => consume(&contract).await,
-        Op::Latency => return usage("`latency` compares with plain C and franz-go"),
+        Op::Latency | Op::Idle => return usage("only sending and receiving are compared with rust-rdkafka"),
     };
     match measured {
         Ok(report) => say(&report),
@@ -58,25 +58,20 @@ fn producer(contract: &Arguments) -> Result<FutureProducer, KafkaError> {
     config.create()
 }
 
-async fn one_by_one(contract: Arguments) -> Result<Report, KafkaError> {
-    let producer = producer(&contract)?;
-    let contract = Arc::new(contract);
-    let payloads = Arc::new(Payloads::new(contract.size));
+async fn one_by_one(contract: &Arguments) -> Result<Report, KafkaError> {
+    let producer = producer(contract)?;
+    let payloads = Payloads::new(contract.size);
     let meter = Meter::start(CLIENT, Op::Produce);
-    let mut senders = JoinSet::new();
-    for first in 0..CONCURRENCY.min(contract.messages) {
-        let (producer, payloads, contract) = (producer.clone(), Arc::clone(&payloads), Arc::clone(&contract));
-        senders.spawn(async move {
-            for number in (first..contract.messages).step_by(CONCURRENCY) {
-                let record = FutureRecord::<(), _>::to(&contract.topic).payload(payloads.slice(number));
-                producer.send(record, Timeout::Never).await.map_err(|(error, _record)| error)?;
-            }
-            Ok::<(), KafkaError>(())
-        });
-    }
-    while let Some(sender) = senders.join_next().await {
-        sender.expect("sending does not panic")?;
-    }
+    let send = |number| {
+        let record = FutureRecord::<(), _>::to(&contract.topic).payload(payloads.slice(number));
+        producer.send(record, Timeout::Never)
+    };
+    stream::iter(0..contract.messages)
+        .map(|number| Ok(send(number)))
+        .try_buffer_unordered(CONCURRENCY)
+        .try_for_each(|_delivery| ready(Ok(())))
+        .await
+        .map_err(|(error, _record)| error)?;
     Ok(meter.stop(contract.messages, (contract.messages * contract.size) as u64))
 }
 

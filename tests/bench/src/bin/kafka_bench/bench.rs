@@ -1,5 +1,7 @@
 //! The component that drives the others: it measures one thing, prints the result and ends the service.
 
+use std::convert::Infallible;
+
 use mainspring::ServiceHandle;
 use mainspring::kafka::{ConsumerScope, KafkaConsumerComponent, KafkaProducerComponent, Producer};
 use mainspring::prelude::*;
@@ -15,8 +17,8 @@ pub(crate) const MEASURED: &str = "measured";
 /// Component `bench`.
 pub(crate) struct Bench {
     work: Work,
-    producer: Option<Producer>,
-    consumer: Option<ConsumerScope>,
+    producers: Vec<Producer>,
+    consumers: Vec<ConsumerScope>,
     cx: ComponentContext,
 }
 
@@ -34,6 +36,14 @@ pub(crate) struct Work {
     pub(crate) size: usize,
     /// Records per second of `latency`.
     pub(crate) rate: u32,
+    /// How many different keys records have.
+    pub(crate) keys: usize,
+    /// Whether `produce` sends from many tasks.
+    by_tasks: bool,
+    /// Names of producers.
+    producers: Vec<String>,
+    /// Names of consumers.
+    consumers: Vec<String>,
 }
 
 impl Work {
@@ -47,35 +57,45 @@ impl Component for Bench {
     type Config = Work;
 
     fn dependencies(work: &Work, _service: &ServiceOutline) -> Dependencies {
-        let producer = (!work.is(Op::Consume)).then_some("kafka-producer");
-        let consumer = (work.is(Op::Consume) || work.is(Op::Latency)).then_some("kafka-consumer");
-        Dependencies::of(producer.into_iter().chain(consumer))
+        Dependencies::of(work.producers.iter().chain(&work.consumers))
     }
 
     async fn load(work: Work, cx: &ComponentContext) -> Result<Self, LoadError> {
-        let producer = cx.find_optional::<KafkaProducerComponent>("kafka-producer").await?;
-        let producer = producer.map(|component| component.producer());
-        let consumer = cx.find_optional::<KafkaConsumerComponent>("kafka-consumer").await?;
-        let consumer = consumer.map(|component| component.consumer()).transpose()?;
-        Ok(Self { work, producer, consumer, cx: cx.clone() })
+        let (mut producers, mut consumers) = (Vec::new(), Vec::new());
+        for name in &work.producers {
+            producers.push(cx.find::<KafkaProducerComponent>(name).await?.producer());
+        }
+        for name in &work.consumers {
+            consumers.push(cx.find::<KafkaConsumerComponent>(name).await?.consumer()?);
+        }
+        Ok(Self { work, producers, consumers, cx: cx.clone() })
     }
 
     async fn on_all_components_loaded(&self) -> Result<(), LoadError> {
         let work = self.work.clone();
-        match (&self.producer, &self.consumer) {
-            (Some(producer), Some(consumer)) => latency::start(work, producer.clone(), consumer, &self.cx)?,
-            (None, Some(consumer)) => consume::start(work, consumer, self.cx.service().clone())?,
-            (Some(producer), None) if work.is(Op::Produce) => {
-                self.drive(produce::one_by_one(work, producer.clone(), self.cx.clone()));
+        match (&self.producers[..], &self.consumers[..]) {
+            ([producer], []) if work.is(Op::ProduceBatch) => {
+                self.drive(produce::in_batches(work, producer.clone()));
             }
-            (Some(producer), None) => self.drive(produce::in_batches(work, producer.clone())),
-            (None, None) => return Err(LoadError::message("there is neither a producer nor a consumer")),
+            ([producer], []) if work.by_tasks => {
+                self.drive(produce::by_tasks(work, producer.clone(), self.cx.clone()));
+            }
+            ([producer], []) => self.drive(produce::one_by_one(work, producer.clone())),
+            ([], [consumer]) => consume::start(work, consumer, self.cx.service().clone())?,
+            ([producer], [consumer]) if work.is(Op::Latency) => {
+                latency::start(work, producer.clone(), consumer, &self.cx)?;
+            }
+            (_, consumers) => {
+                for consumer in consumers {
+                    consumer.start(|_batch| std::future::ready(Ok::<(), Infallible>(())))?;
+                }
+            }
         }
         Ok(())
     }
 
     async fn stop(&self) {
-        if let Some(consumer) = &self.consumer {
+        for consumer in &self.consumers {
             consumer.stop().await;
         }
     }

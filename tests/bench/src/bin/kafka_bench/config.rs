@@ -18,7 +18,36 @@ pub(crate) struct Flags {
     options: Vec<(String, String)>,
     /// A key of the measured client's section, `name=<YAML>`; may be repeated.
     #[arg(long = "key", value_parser = name_and_value)]
-    keys: Vec<(String, String)>,
+    section_keys: Vec<(String, String)>,
+    /// How many different keys the records of `produce` and `produce-batch` have; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    keys: usize,
+    /// `produce` sends from as many tasks instead of waiting for many sends in one.
+    #[arg(long)]
+    by_tasks: bool,
+    /// Consumers, and as many producers, of `idle`.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) clients: usize,
+}
+
+impl Flags {
+    /// The names of the producers.
+    pub(crate) fn producers(&self) -> Vec<String> {
+        match self.contract.op {
+            Op::Consume => Vec::new(),
+            Op::Idle => (0..self.clients).map(|n| format!("kafka-producer-{n}")).collect(),
+            Op::Produce | Op::ProduceBatch | Op::Latency => vec!["kafka-producer".to_owned()],
+        }
+    }
+
+    /// The names of the consumers.
+    pub(crate) fn consumers(&self) -> Vec<String> {
+        match self.contract.op {
+            Op::Consume | Op::Latency => vec!["kafka-consumer".to_owned()],
+            Op::Idle => (0..self.clients).map(|n| format!("kafka-consumer-{n}")).collect(),
+            Op::Produce | Op::ProduceBatch => Vec::new(),
+        }
+    }
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -53,7 +82,7 @@ pub(crate) fn text(flags: &Flags) -> String {
         "rd_kafka_custom_options": options(&[]),
     });
     let with_keys = |mut section: Value| {
-        for (name, value) in &flags.keys {
+        for (name, value) in &flags.section_keys {
             // What is no JSON is a text.
             section[name] = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.clone()));
         }
@@ -62,12 +91,25 @@ pub(crate) fn text(flags: &Flags) -> String {
     let mut components = json!({
         "logging": {"loggers": {"default": {"file_path": "@stderr", "level": "warning"}}},
         "default-secdist-provider": {"environment-secrets-key": SECRETS},
-        "bench": {"op": op.to_string(), "topic": topic, "messages": messages, "size": size, "rate": rate},
+        "bench": {
+            "op": op.to_string(),
+            "topic": topic,
+            "messages": messages,
+            "size": size,
+            "rate": rate,
+            "keys": flags.keys,
+            "by_tasks": flags.by_tasks,
+            "producers": flags.producers(),
+            "consumers": flags.consumers(),
+        },
     });
-    let disabled = || json!({"load-enabled": false});
-    components["kafka-producer"] = if *op == Op::Consume { disabled() } else { with_keys(producer) };
-    let consumes = matches!(op, Op::Consume | Op::Latency);
-    components["kafka-consumer"] = if consumes { with_keys(consumer) } else { disabled() };
+    let (producer, consumer) = (with_keys(producer), with_keys(consumer));
+    for name in flags.producers() {
+        components[name] = producer.clone();
+    }
+    for name in flags.consumers() {
+        components[name] = consumer.clone();
+    }
     let manager = json!({
         "task_processors": {
             "main-task-processor": {"worker_threads": 2},
@@ -82,6 +124,7 @@ pub(crate) fn text(flags: &Flags) -> String {
 
 /// Where the brokers are, as secdist wants it.
 pub(crate) fn secrets(flags: &Flags) -> String {
-    let brokers = json!({"brokers": flags.contract.brokers});
-    json!({"kafka_settings": {"kafka-producer": brokers, "kafka-consumer": brokers}}).to_string()
+    let names = flags.producers().into_iter().chain(flags.consumers());
+    let brokers = |name| (name, json!({"brokers": flags.contract.brokers}));
+    json!({"kafka_settings": names.map(brokers).collect::<serde_json::Map<_, _>>()}).to_string()
 }

@@ -47,9 +47,12 @@ fn service(flags: &Flags) -> Result<Service, Problems> {
     let source = Source::new("kafka_bench.yaml", config::text(flags));
     let surroundings = FakeSurroundings::default().with_env(config::SECRETS, config::secrets(flags));
     let root = mainspring::config::load(&source, &VarsOptions::default(), &surroundings)?;
-    let components = ComponentList::common()
-        .append::<KafkaProducerComponent>("kafka-producer")
-        .append::<KafkaConsumerComponent>("kafka-consumer")
-        .append_default::<Bench>();
+    let mut components = ComponentList::common().append_default::<Bench>();
+    for name in flags.producers() {
+        components = components.append::<KafkaProducerComponent>(name);
+    }
+    for name in flags.consumers() {
+        components = components.append::<KafkaConsumerComponent>(name);
+    }
     Service::new(&components, &root, ServiceOptions { surroundings: Arc::new(surroundings) })
 }

@@ -1,5 +1,6 @@
 //! `produce` and `produce-batch`.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -11,23 +12,28 @@ use crate::bench::Work;
 
 const CLIENT: &str = "mainspring";
 
-/// Many tasks, as many requests would be, each of which sends and waits for the acknowledgement, again and again.
-pub(crate) async fn one_by_one(
-    work: Work,
-    producer: Producer,
-    cx: ComponentContext,
-) -> Result<Report, String> {
-    let Work { topic, messages, size, .. } = work;
-    // It lives as long as the service anyway.
-    let topic: &'static str = topic.leak();
-    let payloads = Arc::new(Payloads::new(size));
+/// One task that waits for many sends.
+pub(crate) async fn one_by_one(work: Work, producer: Producer) -> Result<Report, SendError> {
+    let (messages, size, records) = (work.messages, work.size, Records::new(work));
+    let meter = Meter::start(CLIENT, Op::Produce);
+    stream::iter(0..messages)
+        .map(|number| Ok(producer.send(records.get(number))))
+        .try_buffer_unordered(CONCURRENCY)
+        .try_for_each(|_delivery| ready(Ok(())))
+        .await?;
+    Ok(meter.stop(messages, (messages * size) as u64))
+}
+
+/// Many tasks, as many requests would be, each of which sends and waits, again and again.
+pub(crate) async fn by_tasks(work: Work, producer: Producer, cx: ComponentContext) -> Result<Report, String> {
+    let (messages, size, records) = (work.messages, work.size, Arc::new(Records::new(work)));
     let meter = Meter::start(CLIENT, Op::Produce);
     let senders: Vec<_> = (0..CONCURRENCY.min(messages))
         .map(|first| {
-            let (producer, payloads) = (producer.clone(), Arc::clone(&payloads));
+            let (producer, records) = (producer.clone(), Arc::clone(&records));
             cx.spawn("sender", async move {
                 for number in (first..messages).step_by(CONCURRENCY) {
-                    producer.send(Record::to(topic).with_payload(payloads.get(number))).await?;
+                    producer.send(records.get(number)).await?;
                 }
                 Ok::<(), SendError>(())
             })
@@ -41,15 +47,12 @@ pub(crate) async fn one_by_one(
 
 /// One task that keeps as many batches in flight as may be.
 pub(crate) async fn in_batches(work: Work, producer: Producer) -> Result<Report, SendError> {
-    let Work { topic, messages, size, .. } = work;
-    let topic: &'static str = topic.leak();
-    let payloads = Payloads::new(size);
+    let (messages, size, records) = (work.messages, work.size, Records::new(work));
     let meter = Meter::start(CLIENT, Op::ProduceBatch);
     stream::iter((0..messages).step_by(BATCH))
         .map(|first| {
             let numbers = first..messages.min(first + BATCH);
-            let records = numbers.map(|number| Record::to(topic).with_payload(payloads.get(number)));
-            let sent: Vec<_> = records.map(|record| producer.send_async(record)).collect();
+            let sent: Vec<_> = numbers.map(|number| producer.send_async(records.get(number))).collect();
             Ok(async move {
                 for answer in sent {
                     answer.await?;
@@ -61,4 +64,27 @@ pub(crate) async fn in_batches(work: Work, producer: Producer) -> Result<Report,
         .try_collect::<()>()
         .await?;
     Ok(meter.stop(messages, (messages * size) as u64))
+}
+
+/// What is sent.
+struct Records {
+    topic: &'static str,
+    payloads: Payloads,
+    /// How many different keys there are; without any, librdkafka chooses partitions as it likes.
+    keys: usize,
+}
+
+impl Records {
+    fn new(work: Work) -> Self {
+        // The topic lives as long as the service anyway.
+        Self { topic: work.topic.leak(), payloads: Payloads::new(work.size), keys: work.keys }
+    }
+
+    fn get(&self, number: usize) -> Record {
+        let record = Record::to(self.topic).with_payload(self.payloads.get(number));
+        match number.checked_rem(self.keys) {
+            Some(key) => record.with_key(key.to_le_bytes().to_vec()),
+            None => record,
+        }
+    }
 }
