@@ -31,3 +31,11 @@ bless:
 # What comes in from outside.
 deny:
     cargo deny check
+
+# Measures all Kafka clients and writes docs/benchmarks.md; ten minutes on a quiet machine.
+bench:
+    OPENSSL_NO_VENDOR=1 cargo run -p mainspring-bench --bin compare
+
+# Instructions per message against those written down.
+instructions:
+    OPENSSL_NO_VENDOR=1 cargo run -p mainspring-bench --bin instructions

@@ -14,10 +14,12 @@
 
 mod arguments;
 mod payloads;
+mod programs;
 mod report;
 mod threads;
 
 pub use arguments::{Arguments, BATCH, CONCURRENCY, IN_FLIGHT_MAX, Op};
 pub use payloads::Payloads;
+pub use programs::{build, workspace};
 pub use report::{Latencies, LatencyReport, Meter, Report};
 pub use threads::{Activity, Threads, resident_kb};

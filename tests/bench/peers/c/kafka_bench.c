@@ -26,6 +26,7 @@ enum {
 static const char *op, *brokers, *topic, *group, *acks = "all", *linger_ms = "5", *codec = "none";
 static size_t messages, size;
 static long rate = 1000;
+static uint64_t work_ns;
 static char *options[OPTIONS_MAX];
 static int n_options;
 
@@ -210,6 +211,10 @@ static void consume(void) {
             }
             rd_kafka_message_destroy(message);
         }
+        if (work_ns && n > 0) {
+            uint64_t until = now_ns() + work_ns * (uint64_t)n;
+            while (now_ns() < until) continue;
+        }
         if (began && now_ns() - committed >= 1000000000) {
             rd_kafka_commit(rk, NULL, 1);
             committed = now_ns();
@@ -301,7 +306,7 @@ int main(int argc, char **argv) {
     static const struct option flags[] = {
         {"brokers", 1, 0, 'b'}, {"topic", 1, 0, 't'},     {"messages", 1, 0, 'n'}, {"size", 1, 0, 's'},
         {"group", 1, 0, 'g'},   {"acks", 1, 0, 'a'},      {"linger-ms", 1, 0, 'l'}, {"codec", 1, 0, 'c'},
-        {"rate", 1, 0, 'r'},    {"option", 1, 0, 'o'},    {0, 0, 0, 0},
+        {"rate", 1, 0, 'r'},    {"option", 1, 0, 'o'},    {"work-ns", 1, 0, 'w'},  {0, 0, 0, 0},
     };
     for (int flag; (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
         switch (flag) {
@@ -314,6 +319,7 @@ int main(int argc, char **argv) {
         case 'l': linger_ms = optarg; break;
         case 'c': codec = optarg; break;
         case 'r': rate = strtol(optarg, NULL, 10); break;
+        case 'w': work_ns = strtoul(optarg, NULL, 10); break;
         case 'o':
             if (n_options == OPTIONS_MAX) fail("--option", "too many");
             options[n_options++] = optarg;

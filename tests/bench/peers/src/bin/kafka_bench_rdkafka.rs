@@ -1,11 +1,10 @@
 //! The contract of `mainspring-bench` over rust-rdkafka: `FutureProducer` and `StreamConsumer`, as its users know them.
 
-use std::future::ready;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use mainspring_bench::{Arguments, BATCH, CONCURRENCY, IN_FLIGHT_MAX, Meter, Op, Payloads, Report};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
@@ -66,12 +65,11 @@ async fn one_by_one(contract: &Arguments) -> Result<Report, KafkaError> {
         let record = FutureRecord::<(), _>::to(&contract.topic).payload(payloads.slice(number));
         producer.send(record, Timeout::Never)
     };
-    stream::iter(0..contract.messages)
-        .map(|number| Ok(send(number)))
-        .try_buffer_unordered(CONCURRENCY)
-        .try_for_each(|_delivery| ready(Ok(())))
-        .await
-        .map_err(|(error, _record)| error)?;
+    let mut sends = stream::iter(0..contract.messages).map(send).buffer_unordered(CONCURRENCY);
+    while let Some(sent) = sends.next().await {
+        sent.map_err(|(error, _record)| error)?;
+    }
+    drop(sends);
     Ok(meter.stop(contract.messages, (contract.messages * contract.size) as u64))
 }
 

@@ -1,10 +1,10 @@
 //! The clients as programs: how they are built and run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail, ensure};
-use mainspring_bench::{LatencyReport, Report};
+use anyhow::{Context as _, bail};
+use mainspring_bench::{LatencyReport, Report, workspace};
 
 /// Says what to do where there is no Go; Debian's own may be too old for franz-go.
 const NO_GO: &str = "\
@@ -31,18 +31,13 @@ pub(crate) struct Clients {
 impl Clients {
     /// Builds whatever is not up to date.
     #[expect(clippy::print_stderr, reason = "a command-line tool speaks to its user")]
-    pub(crate) fn build(workspace: &Path) -> anyhow::Result<Self> {
-        let directory =
-            std::env::current_exe()?.parent().context("a program lies in a directory")?.to_owned();
+    pub(crate) fn build() -> anyhow::Result<Self> {
         // Both together, as one may otherwise get another build of librdkafka than the other.
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--release", "-p", "mainspring-bench", "-p", "mainspring-peers"]);
-        let built = cargo.args(["--bin", "kafka_bench*"]).current_dir(workspace).status()?;
-        ensure!(built.success(), "the clients in Rust and C cannot be built");
+        let directory = mainspring_bench::build(&["mainspring-bench", "mainspring-peers"])?;
         let client = |name, file: &str| Client { name, path: directory.join(file) };
         let go = client("franz-go", "kafka_bench_go");
         let mut command = Command::new("go");
-        command.args(["build", "-o"]).arg(&go.path).arg(".").current_dir(workspace.join("tests/bench/go"));
+        command.args(["build", "-o"]).arg(&go.path).arg(".").current_dir(workspace().join("tests/bench/go"));
         let go = match command.status() {
             Ok(status) if status.success() => Some(go),
             Ok(_) | Err(_) => {

@@ -35,9 +35,9 @@ impl Plan<'_> {
     /// Looks at an idle service whose clients have these keys.
     pub(crate) fn idle(&self, more: &[&str]) -> anyhow::Result<Idle> {
         let topic = self.topic(1)?;
-        let clients = CLIENTS.to_string();
+        let (op, clients) = (Op::Idle.to_string(), CLIENTS.to_string());
         let arguments = [
-            &[&*Op::Idle.to_string(), "--brokers", self.broker.bootstrap_servers(), "--topic", &topic.name],
+            &[&*op, "--brokers", self.broker.bootstrap_servers(), "--topic", &topic.name],
             &["--messages", "1", "--size", "1", "--clients", &clients][..],
             more,
         ]

@@ -1,7 +1,7 @@
 //! Measures all clients on one real broker, in turns, and writes what came of it into `docs/benchmarks.md`.
 //!
 //! ```text
-//! OPENSSL_NO_VENDOR=1 cargo run --release -p mainspring-bench --bin compare
+//! OPENSSL_NO_VENDOR=1 cargo run -p mainspring-bench --bin compare
 //! ```
 //!
 //! builds what it needs, Go's part too, and takes about ten minutes; `--help` shows how to ask for less or more.
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Parser;
+use mainspring_bench::workspace;
 use mainspring_kafka_broker::{Broker, BrokerOptions};
 
 use crate::clients::Clients;
@@ -56,7 +57,7 @@ impl Flags {
 #[expect(clippy::print_stdout, reason = "a command-line tool speaks to its user")]
 fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
-    let clients = Clients::build(workspace())?;
+    let clients = Clients::build()?;
     let options = BrokerOptions::default()
         // What is deleted between two rounds is to be gone, and no segment to be rolled while one is measured.
         .with_property("log.segment.delete.delay.ms", 1000)
@@ -73,9 +74,4 @@ fn main() -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The workspace this was compiled in.
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this package lies two directories deep")
 }

@@ -41,7 +41,7 @@ fn intro() -> String {
 
 This page is written by one command, which starts a real Kafka broker and runs all clients on it in turns:
 
-    OPENSSL_NO_VENDOR=1 cargo run --release -p mainspring-bench --bin compare{arguments}
+    OPENSSL_NO_VENDOR=1 cargo run -p mainspring-bench --bin compare{arguments}
 
 All clients obey the contract of `tests/bench/src/lib.rs`; those in Rust and C run on one build of librdkafka. Processor time
 is that of the client's process, start included; a rate is acknowledged or received messages per second, and depends on the
@@ -134,7 +134,6 @@ fn modes(plan: &Plan<'_>, page: &mut String) -> anyhow::Result<()> {
             ("librdkafka's `queued.min.messages` and `fetch.queue.backoff.ms`", ours, LIBRDKAFKA_DEFAULTS),
             ("without librdkafka's statistics", ours, &["--key", "statistics_interval=0s"]),
             ("librdkafka's statistics every second", ours, &["--key", "statistics_interval=1s"]),
-            ("`concurrency: {mode: key, max: 8}`", ours, &["--key", r#"concurrency={"mode":"key","max":8}"#]),
             ("plain C, librdkafka's defaults", c, &[]),
             ("plain C, without the wait", c, &["--option", "fetch.queue.backoff.ms=1"]),
         ],

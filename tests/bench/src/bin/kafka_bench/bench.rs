@@ -40,6 +40,8 @@ pub(crate) struct Work {
     pub(crate) keys: usize,
     /// Whether `produce` sends from many tasks.
     by_tasks: bool,
+    /// Nanoseconds of work on each message of `consume`.
+    pub(crate) work_ns: u64,
     /// Names of producers.
     producers: Vec<String>,
     /// Names of consumers.

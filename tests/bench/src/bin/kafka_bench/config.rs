@@ -25,6 +25,9 @@ pub(crate) struct Flags {
     /// `produce` sends from as many tasks instead of waiting for many sends in one.
     #[arg(long)]
     by_tasks: bool,
+    /// Nanoseconds that `consume` works on each message, to be slower than librdkafka fetches.
+    #[arg(long, default_value_t = 0)]
+    work_ns: u64,
     /// Consumers, and as many producers, of `idle`.
     #[arg(long, default_value_t = 20)]
     pub(crate) clients: usize,
@@ -99,6 +102,7 @@ pub(crate) fn text(flags: &Flags) -> String {
             "rate": rate,
             "keys": flags.keys,
             "by_tasks": flags.by_tasks,
+            "work_ns": flags.work_ns,
             "producers": flags.producers(),
             "consumers": flags.consumers(),
         },

@@ -44,6 +44,10 @@ impl Progress {
             self.bytes += payload.len() as u64;
         }
         self.messages += batch.len();
+        let until = Instant::now() + Duration::from_nanos(work.work_ns * batch.len() as u64);
+        while 0 < work.work_ns && Instant::now() < until {
+            std::hint::spin_loop();
+        }
         let is_complete = work.messages <= self.messages;
         if is_complete && !was_complete {
             assert_ne!(self.sum, 0, "payloads are text");

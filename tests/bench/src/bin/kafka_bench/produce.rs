@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use mainspring::kafka::{Producer, Record, SendError};
+use mainspring::kafka::{Producer, Record, SendBatchError, SendError};
 use mainspring::prelude::*;
 use mainspring_bench::{BATCH, CONCURRENCY, IN_FLIGHT_MAX, Meter, Op, Payloads, Report};
 
@@ -46,22 +46,16 @@ pub(crate) async fn by_tasks(work: Work, producer: Producer, cx: ComponentContex
 }
 
 /// One task that keeps as many batches in flight as may be.
-pub(crate) async fn in_batches(work: Work, producer: Producer) -> Result<Report, SendError> {
+pub(crate) async fn in_batches(work: Work, producer: Producer) -> Result<Report, SendBatchError> {
     let (messages, size, records) = (work.messages, work.size, Records::new(work));
     let meter = Meter::start(CLIENT, Op::ProduceBatch);
     stream::iter((0..messages).step_by(BATCH))
         .map(|first| {
             let numbers = first..messages.min(first + BATCH);
-            let sent: Vec<_> = numbers.map(|number| producer.send_async(records.get(number))).collect();
-            Ok(async move {
-                for answer in sent {
-                    answer.await?;
-                }
-                Ok(())
-            })
+            Ok(producer.send_batch(numbers.map(|number| records.get(number))))
         })
         .try_buffer_unordered(IN_FLIGHT_MAX / BATCH)
-        .try_collect::<()>()
+        .try_for_each(|_deliveries| ready(Ok(())))
         .await?;
     Ok(meter.stop(messages, (messages * size) as u64))
 }
