@@ -21,6 +21,6 @@ pub use crate::consumer::{
 };
 pub use crate::embedded::{EmbeddedConfig, KafkaEmbeddedComponent};
 pub use crate::producer::{
-    Deliveries, Delivery, KafkaProducerComponent, Producer, ProducerConfig, Record, SendBatchError,
-    SendBatchFuture, SendError, SendFuture, Target,
+    Compression, Deliveries, Delivery, KafkaProducerComponent, Producer, ProducerConfig, Record,
+    SendBatchError, SendBatchFuture, SendError, SendFuture, Target,
 };

@@ -13,6 +13,7 @@
 //! Deliberately absent: transactions.
 
 mod component;
+mod compression;
 mod config;
 
 mod handle;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use crate::producer::batch::{Deliveries, SendBatchFuture};
 pub use crate::producer::component::KafkaProducerComponent;
+pub use crate::producer::compression::Compression;
 pub use crate::producer::config::ProducerConfig;
 pub use crate::producer::error::{SendBatchError, SendError, Target};
 pub use crate::producer::handle::Producer;

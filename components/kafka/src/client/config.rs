@@ -60,7 +60,7 @@ pub struct CommonConfig {
     #[serde(default = "CommonConfig::default_metadata_max_age")]
     #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "24h"))]
     pub metadata_max_age: HumanDuration,
-    /// librdkafka properties that have no key here, such as `compression.codec: zstd`. Checked at start; properties
+    /// librdkafka properties that have no key here, such as `socket.keepalive.enable: true`. Checked at start; properties
     /// that have a key of their own, and secrets, are refused. Default: none.
     #[serde(default)]
     pub rd_kafka_custom_options: BTreeMap<String, String>,

@@ -7,9 +7,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::client::{CommonConfig, Connection, Role, TypedOption};
+use crate::producer::compression::Compression;
 
 /// librdkafka's own default.
 const TOPIC_PROPAGATION_MAX: HumanDuration = HumanDuration::from_secs(30);
+
+/// librdkafka's word for the level that the codec itself takes for a good balance.
+const CODECS_OWN_LEVEL: i32 = -1;
 
 /// Options of [`KafkaProducerComponent`](crate::KafkaProducerComponent).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -61,6 +65,14 @@ pub struct ProducerConfig {
     #[serde(default = "ProducerConfig::default_retry_backoff_max")]
     #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "5m"))]
     pub retry_backoff_max: HumanDuration,
+    /// How batches are compressed: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default `none`. Sets `compression.codec`.
+    #[serde(default)]
+    pub compression: Compression,
+    /// How hard: from 0 to 9 for `gzip`, from 0 to 12 for `lz4`, from 1 to 12 for `zstd`; higher levels give smaller batches
+    /// for more processor time. Default: what the codec takes for a good balance. Sets `compression.level`.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 12), example = 6)]
+    pub compression_level: Option<u8>,
     /// Task processor that serves the client's events. Default `producer-task-processor`.
     #[serde(default = "ProducerConfig::default_task_processor")]
     pub task_processor: String,
@@ -108,6 +120,7 @@ impl ProducerConfig {
         let mut violations = self.common.violations(Role::Producer, &self.typed());
         violations.extend(service.check_task_processor("task_processor", &self.task_processor));
         violations.extend(self.common.check_embedded(service));
+        violations.extend(self.compression.check(self.compression_level));
         if self.delivery_timeout <= self.queue_buffering_max {
             let message = format!(
                 "must be longer than `queue_buffering_max` (`{}`), found `{}`",
@@ -172,6 +185,16 @@ impl ProducerConfig {
             ),
             millis("retry_backoff", &["retry.backoff.ms"], self.retry_backoff),
             millis("retry_backoff_max", &["retry.backoff.max.ms"], self.retry_backoff_max),
+            TypedOption::new(
+                "compression",
+                &["compression.codec", "compression.type"],
+                self.compression.as_str(),
+            ),
+            TypedOption::new(
+                "compression_level",
+                &["compression.level"],
+                self.compression_level.map_or(CODECS_OWN_LEVEL, i32::from),
+            ),
         ]
     }
 }

@@ -298,7 +298,7 @@ fn two_producers_of_one_service_do_not_mix() {
 #[test]
 fn custom_options_reach_the_client() {
     let cluster = cluster(1);
-    let service = producing(&cluster, "rd_kafka_custom_options: {acks: '0', compression.codec: gzip}");
+    let service = producing(&cluster, "rd_kafka_custom_options: {acks: '0'}");
     let producer = producer(&service);
     let delivery = service.block_on(producer.send(Record::to("orders").with_payload("paid"))).unwrap();
     // Without acknowledgements there is no offset to tell.

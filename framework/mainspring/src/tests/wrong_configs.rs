@@ -138,6 +138,7 @@ fn cases() -> Vec<Case> {
         producer("A client's certificate without encryption", "ssl_certificate_location: /etc/orders/client.pem"),
         producer("A delivery that times out before it is sent", "delivery_timeout: 5ms\nqueue_buffering_max: 10ms"),
         producer("An order that cannot be kept", "enable_idempotence: true\nrd_kafka_custom_options: {acks: '1'}"),
+        producer("A level that the codec does not have", "compression: gzip\ncompression_level: 10"),
         producer("A task processor for a producer that is not declared", "task_processor: producer-task-processor"),
     ]
 }

@@ -176,7 +176,7 @@ fn an_unknown_task_processor_is_refused() {
 
 #[test]
 fn custom_options_are_tried_one_by_one() {
-    check("rd_kafka_custom_options: {compression.codec: gzip, acks: '1'}", expect![""]);
+    check("rd_kafka_custom_options: {sticky.partitioning.linger.ms: '5', acks: '1'}", expect![""]);
     check(
         "rd_kafka_custom_options: {linger.ms: '5', linger.minutes: '1', acks: many, sasl.password: hush, \
          delivery.report.only.error: 'true', statistics.interval.ms: '1', transactional.id: t}",
@@ -193,11 +193,32 @@ fn custom_options_are_tried_one_by_one() {
 }
 
 #[test]
+fn the_codec_and_its_level_reach_the_client() {
+    let set = |keys: &str| {
+        let rdkafka = read(keys).client_config(&Connection::to("localhost:9092")).unwrap();
+        ["compression.codec", "compression.level"].map(|name| rdkafka.get(name).unwrap())
+    };
+    assert_eq!(set(""), ["none", "-1"]);
+    assert_eq!(set("compression: gzip"), ["gzip", "-1"]);
+    assert_eq!(set("compression: lz4\ncompression_level: 12"), ["lz4", "12"]);
+    check(
+        "compression: gzip\ncompression_level: 10",
+        expect![[r#"
+        compression_level: must be from `0` to `9` with `compression: gzip`, found `10`
+    "#]],
+    );
+    check_bounds(
+        &["compression: zstd\ncompression_level: 1"],
+        &["compression: snappy\ncompression_level: 0", "compression: brotli"],
+    );
+}
+
+#[test]
 fn custom_options_win_over_common_ones() {
-    let config = read("rd_kafka_custom_options: {client.id: mine, compression.codec: gzip}");
+    let config = read("rd_kafka_custom_options: {client.id: mine, sticky.partitioning.linger.ms: '5'}");
     let rdkafka = config.client_config(&Connection::to("localhost:9092")).unwrap();
     assert_eq!(rdkafka.get("client.id").as_deref(), Some("mine"));
-    assert_eq!(rdkafka.get("compression.codec").as_deref(), Some("gzip"));
+    assert_eq!(rdkafka.get("sticky.partitioning.linger.ms").as_deref(), Some("5"));
 }
 
 #[cfg(not(feature = "tls"))]

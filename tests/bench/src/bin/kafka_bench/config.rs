@@ -73,7 +73,8 @@ pub(crate) fn text(flags: &Flags) -> String {
         "delivery_timeout": "60s",
         "queue_buffering_max": format!("{linger_ms}ms"),
         "queue_buffering_max_messages": IN_FLIGHT_MAX,
-        "rd_kafka_custom_options": options(&[("acks", acks), ("compression.codec", codec)]),
+        "compression": codec,
+        "rd_kafka_custom_options": options(&[("acks", acks)]),
     });
     let consumer = json!({
         "security_protocol": "PLAINTEXT",
