@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::instrument::Instrumented;
 use tracing::{Instrument, Span};
 
+use crate::scope::{Member, Members};
 use crate::stats::{TaskCounts, TaskStats};
 use crate::supervised::{Supervised, TaskRecord};
 use crate::{Task, TaskError, TaskProcessorSpec};
@@ -117,21 +118,30 @@ impl TaskProcessor {
         self.inner.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `future` until `ending` fires. `tasks` lets go of it only after it is counted.
+    /// Runs `future` until `members` end. `tasks` lets go of it only after it is counted.
     pub(crate) fn spawn_in<F>(
         &self,
         tasks: &TaskTracker,
+        members: &Members,
         task_name: Cow<'static, str>,
-        ending: CancellationToken,
         future: F,
     ) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let until = async move { ending.run_until_cancelled_owned(future).await.ok_or(TaskError::Cancelled) };
-        let supervised = self.supervise(task_name, until);
-        Task { join: self.inner.handle.spawn(tasks.track_future(supervised)) }
+        let member = members.enter();
+        let number = member.as_ref().map(Member::number);
+        let as_member = async move {
+            let _for_as_long_as_it_runs = member.ok_or(TaskError::Cancelled)?;
+            Ok(future.await)
+        };
+        let supervised = self.supervise(task_name, as_member);
+        let join = self.inner.handle.spawn(tasks.track_future(supervised));
+        if let Some(number) = number {
+            members.spawned(number, join.abort_handle());
+        }
+        Task { join }
     }
 
     /// Runs `call` unless `ending` has fired before it begins. `tasks` lets go of it only after it is counted.

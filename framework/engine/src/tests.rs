@@ -159,6 +159,25 @@ fn the_end_of_a_scope_is_the_end_of_its_tasks_counted_and_all() {
 }
 
 #[test]
+fn a_scope_that_has_ended_runs_no_task_and_keeps_none_that_is_over() {
+    let (engine, main) = engine();
+    let scope = TaskScope::new();
+    for _ in 0..100 {
+        assert_eq!(block_on(&engine, scope.spawn_on(&main, "short", async { 1 })), Ok(1));
+    }
+    let keeps = |text: &str| format!("{scope:?}").contains(text);
+    assert!(keeps("handles: {}"), "{scope:?}");
+    let held = scope.spawn_on(&main, "endless", std::future::pending::<()>());
+    assert!(!keeps("handles: {}"));
+    scope.cancel();
+    assert_eq!(block_on(&engine, held), Err(TaskError::Cancelled));
+    let late = scope.spawn_on(&main, "late", async { panic!("it was begun all the same") });
+    assert_eq!(block_on::<()>(&engine, late), Err(TaskError::Cancelled));
+    assert!(keeps("handles: {}"));
+    assert_eq!(engine.shutdown(LIMIT), []);
+}
+
+#[test]
 fn the_end_of_a_scope_waits_for_its_blocking_calls_and_begins_no_more() {
     let (engine, main) = engine();
     let scope = TaskScope::new();
