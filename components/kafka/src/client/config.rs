@@ -1,5 +1,6 @@
 //! The options that both kinds of client have, and their way into librdkafka's property table.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use mainspring_config::{HumanDuration, Violation};
@@ -112,6 +113,17 @@ pub enum SaslMechanism {
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
 }
+
+/// A librdkafka property as it is set.
+struct AppliedOption<'a> {
+    property: &'a str,
+    value: Cow<'a, str>,
+    /// The key of ours that sets it, or some other reason.
+    origin: &'a str,
+}
+
+/// What is shown instead of a secret.
+const MASK: &str = "***";
 
 /// A librdkafka property that a key of ours sets.
 #[derive(Debug, Clone)]
@@ -284,44 +296,94 @@ impl CommonConfig {
         typed: &[TypedOption],
     ) -> Result<ClientConfig, ConfigError> {
         let mut config = ClientConfig::new();
-        config.set("topic.metadata.refresh.interval.ms", &millis(self.topic_metadata_refresh_interval))?;
-        config.set("metadata.max.age.ms", &millis(self.metadata_max_age))?;
-        config.set("client.id", &self.client_id)?;
-        config.set("bootstrap.servers", connection.brokers())?;
-        config.set("security.protocol", self.security_protocol.as_str())?;
+        for AppliedOption { property, value, .. } in self.applied(connection, defaults, typed) {
+            config.set(property, &value)?;
+        }
+        if let Some(password) = connection.key_password()
+            && self.security_protocol.encrypts()
+        {
+            config.set("ssl.key.password", password.expose())?;
+        }
+        if let Some(credentials) = connection.credentials() {
+            credentials.set(&mut config)?;
+        }
+        Ok(config)
+    }
+
+    /// What [`CommonConfig::client_config`] comes to, each property with its value and where that comes from, as it is logged.
+    /// Credentials are not shown.
+    pub(crate) fn describe(
+        &self,
+        connection: &Connection,
+        defaults: &[(&str, String)],
+        typed: &[TypedOption],
+    ) -> String {
+        let applied = self.applied(connection, defaults, typed);
+        let last: BTreeMap<_, _> = applied.iter().map(|option| (option.property, option)).collect();
+        let shown = last.values().map(|AppliedOption { property, value, origin }| {
+            let value = if is_secret(property) { MASK } else { value };
+            format!("{property}={value} ({origin})")
+        });
+        let secrets = [
+            ("sasl.username", connection.credentials().is_some()),
+            ("sasl.password", connection.credentials().is_some()),
+            ("ssl.key.password", connection.key_password().is_some() && self.security_protocol.encrypts()),
+        ];
+        let secrets = secrets.into_iter().filter(|(_, is_set)| *is_set);
+        let secrets = secrets.map(|(property, _)| format!("{property}={MASK} (secdist)"));
+        shown.chain(secrets).collect::<Vec<_>>().join(", ")
+    }
+
+    /// All properties but credentials, in the order in which they are set.
+    fn applied<'a>(
+        &'a self,
+        connection: &'a Connection,
+        defaults: &'a [(&str, String)],
+        typed: &'a [TypedOption],
+    ) -> Vec<AppliedOption<'a>> {
+        let mut applied = Vec::new();
+        let mut set = |property: &'a str, value: Cow<'a, str>, origin: &'a str| {
+            applied.push(AppliedOption { property, value, origin });
+        };
+        let refresh = millis(self.topic_metadata_refresh_interval);
+        set("topic.metadata.refresh.interval.ms", refresh.into(), "topic_metadata_refresh_interval");
+        set("metadata.max.age.ms", millis(self.metadata_max_age).into(), "metadata_max_age");
+        set("client.id", self.client_id.as_str().into(), "client_id");
+        set("bootstrap.servers", connection.brokers().into(), "the brokers' address");
+        set("security.protocol", self.security_protocol.as_str().into(), "security_protocol");
         if self.security_protocol.encrypts() {
-            let files = [
-                ("ssl.ca.location", &self.ssl_ca_location),
-                ("ssl.certificate.location", &self.ssl_certificate_location),
-                ("ssl.key.location", &self.ssl_key_location),
-            ];
-            for (property, location) in files {
-                location.iter().try_for_each(|location| config.set(property, location))?;
-            }
-            if let Some(password) = connection.key_password() {
-                config.set("ssl.key.password", password.expose())?;
+            for (property, location, key) in [
+                ("ssl.ca.location", &self.ssl_ca_location, "ssl_ca_location"),
+                ("ssl.certificate.location", &self.ssl_certificate_location, "ssl_certificate_location"),
+                ("ssl.key.location", &self.ssl_key_location, "ssl_key_location"),
+            ] {
+                if let Some(location) = location {
+                    set(property, location.into(), key);
+                }
             }
         }
         if let Some(mechanism) = self.sasl_mechanisms
             && self.security_protocol.authenticates()
         {
-            config.set("sasl.mechanisms", mechanism.as_str())?;
+            set("sasl.mechanisms", mechanism.as_str().into(), "sasl_mechanisms");
         }
-        if let Some(credentials) = connection.credentials() {
-            credentials.set(&mut config)?;
+        for (property, value) in connection.defaults() {
+            set(property, (*value).into(), "what suits the brokers");
         }
-        let connection_defaults = connection.defaults().iter().copied();
-        let defaults = defaults.iter().map(|(name, value)| (*name, value.as_str()));
-        for (name, value) in connection_defaults.chain(defaults) {
-            config.set(name, value)?;
+        for (property, value) in defaults {
+            set(property, value.into(), "default of mainspring");
         }
-        for (name, value) in &self.rd_kafka_custom_options {
-            config.set(name, value)?;
+        for (property, value) in &self.rd_kafka_custom_options {
+            set(property, value.into(), "rd_kafka_custom_options");
         }
-        for option in typed.iter().chain(&self.forced()) {
-            config.set(option.properties[0], &option.value)?;
+        for option in typed {
+            let origin = if option.key.is_empty() { "always so" } else { option.key };
+            set(option.properties[0], option.value.as_str().into(), origin);
         }
-        Ok(config)
+        for TypedOption { key, properties, value } in self.forced() {
+            set(properties[0], value.into(), key);
+        }
+        applied
     }
 }
 

@@ -45,6 +45,13 @@ impl Connection {
         Connection { brokers: brokers.into(), credentials: None, key_password: None, defaults: Vec::new() }
     }
 
+    /// The same with credentials, as secdist has them.
+    #[cfg(test)]
+    pub(crate) fn with_credentials(self, json: &str) -> Connection {
+        let credentials = serde_json::from_str(json).expect("a test knows how they look");
+        Connection { credentials: Some(credentials), ..self }
+    }
+
     /// What [`Connection::find`] will look for.
     pub(crate) fn dependencies(service: &ServiceOutline) -> Dependencies {
         let embedded = KafkaEmbeddedComponent::DEFAULT_NAME;

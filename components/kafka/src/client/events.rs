@@ -39,6 +39,11 @@ pub(crate) fn library_line(component: &str, line: &LogLine, debug_info_level: Le
     log_at!(level, component, %facility, line = %text, "Line of librdkafka's log");
 }
 
+/// A client is made with these options of librdkafka.
+pub(crate) fn options(component: &str, options: &str) {
+    tracing::info!(component, options, "Options of librdkafka");
+}
+
 /// The connection to a broker has failed, for the first time since it was up.
 pub(crate) fn connection_lost(component: &str, broker: &str, error: &KafkaError) {
     tracing::warn!(component, broker, code = %error.code, error = %error.text, "Connection to a broker is failing");

@@ -8,7 +8,7 @@ use mainspring_core::{Component, ComponentContext, Dependencies, Health, LoadErr
 use mainspring_kafka_ffi::{ClientConfig, Consumer};
 use mainspring_metrics::{Collector, Registration};
 
-use crate::client::{Change, ClientState, Connection, ConnectionChanges, Role, check};
+use crate::client::{Change, ClientState, Connection, ConnectionChanges, Role, check, log_options};
 use crate::consumer::config::ConsumerConfig;
 use crate::consumer::error::ConsumerError;
 use crate::consumer::metrics::Metrics;
@@ -106,6 +106,7 @@ impl Component for KafkaConsumerComponent {
         let callback_processor = cx.task_processor(&config.callback_task_processor)?;
         let client = ClientState::new(cx.name(), Role::Consumer, &config.common);
         let settings = config.into_settings(cx.name(), &connection, &*cx.surroundings())?;
+        log_options(cx.name(), &settings.options);
         // librdkafka checks the properties against each other only when a client is made of them.
         drop(Consumer::new(settings.client.clone())?);
         // A consumer that is to be paused must not begin before it knows.

@@ -385,6 +385,7 @@ impl ConsumerConfig {
         let defaults = DEFAULTS.map(|(name, value)| (name, value.to_owned()));
         let client = self.common.client_config(connection, &defaults, &typed)?;
         Ok(Settings {
+            options: self.common.describe(connection, &defaults, &typed),
             component: component.to_owned(),
             group,
             protocol: MemberProtocol::of(&client),
@@ -481,6 +482,8 @@ pub(crate) struct Settings {
     pub(crate) group: String,
     pub(crate) topics: Vec<String>,
     pub(crate) client: ClientConfig,
+    /// The same, as it is logged.
+    pub(crate) options: String,
     pub(crate) protocol: MemberProtocol,
     pub(crate) poll_interval: Duration,
     pub(crate) max_batch_size: usize,

@@ -208,6 +208,11 @@ pub(crate) fn not_paused_again(status: &Status, error: &KafkaError) {
     tracing::error!(component = status.component(), %error, "Partitions could not be paused again after a rebalance");
 }
 
+/// A partition that was paused and goes to another member may still be paused when it comes back.
+pub(crate) fn not_resumed(status: &Status, error: &KafkaError) {
+    tracing::error!(component = status.component(), %error, "Partitions could not be resumed as they are handed back");
+}
+
 /// A method of the listener returned an error or panicked.
 pub(crate) fn listener_failed(status: &Status, method: &str, error: &str) {
     tracing::error!(component = status.component(), method, error, "Listener failed");

@@ -23,7 +23,7 @@ pub trait ConsumerListener: Send + Sync + 'static {
     /// # Errors
     /// When it is not known where to begin: the consumer leaves its group and starts anew after
     /// `restart_after_failure_delay`. So it does after a panic, and when this takes longer than half of
-    /// `max_callback_duration`.
+    /// `max_callback_duration`, or of the session timeout if that is longer.
     fn on_assigned(
         &self,
         partitions: &[TopicPartition],

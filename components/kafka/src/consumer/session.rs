@@ -266,7 +266,7 @@ impl<'run> Session<'run> {
             self.commit_processed();
         }
         if self.assigning.as_ref().is_some_and(|assigning| assigning.until <= now) {
-            self.give_up_assigning("it took longer than half of `max_callback_duration`");
+            self.give_up_assigning("it takes too long");
         }
         self.retry_seeks(now);
         let limit = self.run.settings.max_callback_duration;

@@ -10,7 +10,7 @@ use mainspring_kafka_ffi as ffi;
 use mainspring_metrics::{Collector, Registration};
 use tokio::time::timeout;
 
-use crate::client::{Change, ClientState, Connection, ConnectionChanges, Role, check};
+use crate::client::{Change, ClientState, Connection, ConnectionChanges, Role, check, log_options};
 use crate::producer::clients::{Live, Renewal};
 use crate::producer::config::ProducerConfig;
 use crate::producer::events;
@@ -69,6 +69,7 @@ impl Component for KafkaProducerComponent {
     async fn load(config: ProducerConfig, cx: &ComponentContext) -> Result<Self, LoadError> {
         let processor = cx.task_processor(&config.task_processor)?;
         let (connection, changes) = Connection::find(&config.common, Role::Producer, cx).await?;
+        log_options(cx.name(), &config.describe(&connection));
         let recipe = Arc::new(Recipe { config: config.clone(), connection: Mutex::new(connection.clone()) });
         let client = recipe.make()?;
         let protocol = config.common.security_protocol.as_str();

@@ -154,9 +154,18 @@ impl ProducerConfig {
     /// librdkafka gives a topic that no broker knows 30 s to become known; a record with a shorter deadline would fail
     /// with a timeout, which does not say why. Half of the deadline leaves time for both.
     pub(crate) fn client_config(&self, connection: &Connection) -> Result<ClientConfig, ConfigError> {
+        self.common.client_config(connection, &self.defaults(), &self.typed())
+    }
+
+    /// The same, as it is logged.
+    pub(crate) fn describe(&self, connection: &Connection) -> String {
+        self.common.describe(connection, &self.defaults(), &self.typed())
+    }
+
+    /// What custom options may override.
+    fn defaults(&self) -> [(&'static str, String); 1] {
         let propagation = (self.delivery_timeout.as_millis() / 2).min(TOPIC_PROPAGATION_MAX.as_millis());
-        let defaults = [("topic.metadata.propagation.max.ms", propagation.to_string())];
-        self.common.client_config(connection, &defaults, &self.typed())
+        [("topic.metadata.propagation.max.ms", propagation.to_string())]
     }
 
     /// What the keys above set.

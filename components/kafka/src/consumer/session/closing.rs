@@ -34,7 +34,9 @@ impl Session<'_> {
             self.assign(&partitions);
         }
         self.commit_processed();
-        if self.failure != Some(ClientFailure::Fatal) {
+        if self.failure == Some(ClientFailure::Fatal) {
+            self.tell_all_lost();
+        } else {
             self.serve_while(|session| !session.commits.is_idle(), "commits", STOP_COMMITS_MAX).await;
             self.closing = true;
             self.hand_back();

@@ -157,7 +157,20 @@ impl Session<'_> {
         answer(reply, Ok(()));
     }
 
-    /// Pauses what was paused before a rebalance and has come back with it; forgets the rest of those that `concern` it.
+    /// librdkafka keeps a partition paused that goes to another member, and would not read it when it comes back.
+    pub(super) fn resume_revoked(&mut self, revoked: &[ffi::TopicPartition], is_everything: bool) {
+        let is_revoked = |(topic, partition): &Key| {
+            is_everything || revoked.iter().any(|it| it.partition == *partition && it.topic == *topic)
+        };
+        let going: Vec<_> = self.run.paused.iter().filter(|key| is_revoked(key)).map(partition_of).collect();
+        if !going.is_empty()
+            && let Err(error) = self.consumer.resume(&going)
+        {
+            events::not_resumed(&self.run.status, &error);
+        }
+    }
+
+    /// Pauses what was paused before a rebalance and has come back with it; forgets what is not ours any more.
     pub(super) fn keep_paused(&mut self, assigned: &[ffi::TopicPartition]) {
         let still: Vec<_> = assigned
             .iter()

@@ -14,12 +14,10 @@ use crate::consumer::session::listening::{Assigning, REVOKED_CLOSING_MAX, REVOKE
 use crate::consumer::session::{Phase, Revoking, Session};
 use crate::consumer::status::State;
 
-/// The part of `max.poll.interval.ms` for which the running batch may hold revoked partitions back. The group waits for that
-/// long for its members to answer a rebalance; the rest is for the commit and the answer.
-const REVOKE_WAIT_PART: u32 = 2;
-
-/// The part of `max_callback_duration` that the listener has for saying where to begin.
-const ASSIGNED_WAIT_PART: u32 = 2;
+/// The part of `max.poll.interval.ms` for which the running batch may hold revoked partitions back, and for which the listener
+/// may think about where to begin. The group waits for that long for its members to answer a rebalance; the rest is for the
+/// commit and the answer.
+const ANSWER_WAIT_PART: u32 = 2;
 
 /// Longest wait for the commit of a batch that is done: nothing of other partitions is read meanwhile.
 const REVOKE_COMMITS_MAX: Duration = Duration::from_secs(10);
@@ -31,7 +29,7 @@ impl Session<'_> {
         let protocol = self.consumer.rebalance_protocol();
         events::assigned(&self.run.status, &self.run.settings, name_of(protocol), partitions);
         if self.tell(Notice::Assigned(names(partitions))) {
-            let until = Instant::now() + self.run.settings.max_callback_duration / ASSIGNED_WAIT_PART;
+            let until = Instant::now() + self.run.settings.poll_interval / ANSWER_WAIT_PART;
             self.assigning = Some(Assigning { partitions: partitions.to_vec(), until });
         } else {
             self.assign(partitions);
@@ -79,7 +77,7 @@ impl Session<'_> {
         self.rebalancing_since.get_or_insert(since);
         // Once the client closes, what was to be waited for has been waited for.
         let is_over = lost || self.closing;
-        let until = if is_over { since } else { since + self.run.settings.poll_interval / REVOKE_WAIT_PART };
+        let until = if is_over { since } else { since + self.run.settings.poll_interval / ANSWER_WAIT_PART };
         if lost {
             self.tell_lost(&partitions);
         }
@@ -149,6 +147,7 @@ impl Session<'_> {
             self.run.status.ledger().revoke(&partitions);
         }
         self.drop_foreign_messages();
+        self.resume_revoked(&partitions, is_everything);
         if !is_everything {
             self.run.paused.retain(|(topic, partition)| {
                 !partitions.iter().any(|it| it.partition == *partition && it.topic == *topic)
@@ -168,6 +167,21 @@ impl Session<'_> {
             self.consumer.incremental_unassign(&partitions)
         };
         self.check_rebalance(result);
+    }
+
+    /// The client has failed for good, and with it the membership.
+    pub(super) fn tell_all_lost(&mut self) {
+        let lost: Vec<_> = {
+            let ledger = self.run.status.ledger();
+            ledger
+                .progress()
+                .into_iter()
+                .map(|known| crate::TopicPartition::new(known.topic, known.partition))
+                .collect()
+        };
+        if !lost.is_empty() {
+            self.tell(Notice::Lost(lost));
+        }
     }
 
     fn check_rebalance(&mut self, result: Result<(), KafkaError>) {

@@ -410,3 +410,35 @@ fn fetching_goes_on_soon_after_the_queue_was_full_unless_told_otherwise() {
         "1000",
     );
 }
+
+#[test]
+fn every_option_is_logged_with_its_origin_and_no_secret_is() {
+    let text = format!(
+        "{REQUIRED}rd_kafka_custom_options: {{fetch.wait.max.ms: '10', client.rack: b}}\ngroup_protocol: classic"
+    );
+    let connection =
+        Connection::to("localhost:9092").with_credentials(r#"{"username": "ann", "password": "hush"}"#);
+    let settings = config(&text).unwrap();
+    let settings = settings.into_settings("kafka-consumer", &connection, &FakeSurroundings::default());
+    let options = settings.unwrap().options.replace(", ", "\n");
+    expect![[r#"
+        auto.offset.reset=smallest (auto_offset_reset)
+        bootstrap.servers=localhost:9092 (the brokers' address)
+        client.id=mainspring (client_id)
+        client.rack=b (rd_kafka_custom_options)
+        enable.auto.commit=false (always so)
+        enable.auto.offset.store=false (always so)
+        enable.partition.eof=false (always so)
+        fetch.queue.backoff.ms=10 (default of mainspring)
+        fetch.wait.max.ms=10 (rd_kafka_custom_options)
+        group.id=g (group_id)
+        group.protocol=classic (group_protocol)
+        max.poll.interval.ms=300000 (max_callback_duration)
+        metadata.max.age.ms=900000 (metadata_max_age)
+        security.protocol=PLAINTEXT (security_protocol)
+        statistics.interval.ms=5000 (statistics_interval)
+        topic.metadata.refresh.interval.ms=300000 (topic_metadata_refresh_interval)
+        sasl.username=*** (secdist)
+        sasl.password=*** (secdist)"#]]
+    .assert_eq(&options);
+}

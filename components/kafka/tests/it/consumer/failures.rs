@@ -228,3 +228,32 @@ async fn partitions_that_leave_while_their_batch_waits_to_come_again_come_to_the
     until("all messages", numbers, |numbers| 6 <= numbers.len()).await;
     assert_eq!(numbers(), [0, 1, 2, 3, 4, 5]);
 }
+
+/// Kafka's number for the request.
+const OFFSET_COMMIT: i16 = 8;
+const GROUP_ID_NOT_FOUND: KafkaCode = KafkaCode::from_raw(69);
+
+#[tokio::test]
+async fn a_member_of_a_group_that_is_gone_joins_anew() {
+    // librdkafka 2.12.1 goes on as its member for ever, silently (librdkafka#5541).
+    let kafka = Kafka::new(1);
+    kafka.fill(0..10).await;
+    let service = kafka.service("commit_policy: after_batch\nmax_batch_size: 10").await;
+    // For the commit of the batch, and for the one of the client that is given up.
+    kafka.cluster.push_request_errors(OFFSET_COMMIT, &[GROUP_ID_NOT_FOUND; 2]);
+    let journal = Journal::default();
+    let (noted, scope) = (journal.clone(), service.scope());
+    scope
+        .start(move |batch: Batch| {
+            noted.note(&batch);
+            std::future::ready(Ok::<_, std::convert::Infallible>(()))
+        })
+        .unwrap();
+    let restarts = || service.metric("kafka_consumer_restarts", &[("reason", "fatal")]);
+    until("restart", restarts, |count| *count == 1.0).await;
+    journal.reached(20).await;
+    assert!(journal.numbers()[10..].iter().copied().eq(0..10), "what was not committed comes again");
+    until("commit", || service.metric("kafka_consumer_committed_offset", &[]), |offset| *offset == 10.0)
+        .await;
+    assert!(service.has_logged("Coordinator does not know the group; the consumer joins it anew"));
+}

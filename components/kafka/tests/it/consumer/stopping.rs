@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mainspring_core::Health;
 use mainspring_kafka::{Batch, ConsumerError};
+use mainspring_kafka_ffi::KafkaCode;
 use tokio::sync::Notify;
 
 use crate::consumer::support::{Kafka, Running, hand_out, until, within};
@@ -202,4 +203,27 @@ async fn a_consumer_started_again_waits_for_the_callback_that_outlived_its_stop(
     assert_eq!(journal.numbers(), [0; 0], "batches never overlap");
     release.send(()).unwrap();
     journal.reached(1).await;
+}
+
+/// Kafka's numbers for the requests.
+const FIND_COORDINATOR: i16 = 10;
+const LEAVE_GROUP: i16 = 13;
+
+#[tokio::test]
+async fn a_stop_is_bounded_when_the_coordinator_is_not_available() {
+    // librdkafka before 2.14.2 may crash in the answer to the request that leaves the group.
+    let kafka = Kafka::new(1);
+    kafka.fill(0..1).await;
+    let classic = "fetch.wait.max.ms: '10', session.timeout.ms: '6000', heartbeat.interval.ms: '100'";
+    let service = kafka.service(&format!("rd_kafka_custom_options: {{{classic}}}")).await;
+    let (scope, journal) = service.consume();
+    journal.reached(1).await;
+    until("commit", || service.metric("kafka_consumer_commits", &[]), |count| *count == 1.0).await;
+    // COORDINATOR_NOT_AVAILABLE and NOT_COORDINATOR, for longer than anybody tries.
+    kafka.cluster.push_request_errors(FIND_COORDINATOR, &[KafkaCode::from_raw(15); 1000]);
+    kafka.cluster.push_request_errors(LEAVE_GROUP, &[KafkaCode::from_raw(16); 1000]);
+    let began = Instant::now();
+    within("stop", scope.stop()).await;
+    assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
+    assert_eq!(service.stop().await.unfinished, Vec::<String>::new());
 }
