@@ -34,6 +34,7 @@ mod listener;
 mod session;
 
 mod commits;
+mod lanes;
 mod ledger;
 
 mod error;
