@@ -115,6 +115,14 @@ impl Message {
         unsafe { sys::borrowed_text(name) }
     }
 
+    /// A number that messages of one topic and client share, and messages of other topics of the client do not have: to tell
+    /// topics apart without comparing their names.
+    #[must_use]
+    pub fn topic_id(&self) -> usize {
+        // SAFETY: `self` owns the live message; one place is read, and the address in it is not used.
+        unsafe { (*self.raw.as_ptr()).rkt }.addr()
+    }
+
     /// The partition.
     #[must_use]
     pub fn partition(&self) -> i32 {

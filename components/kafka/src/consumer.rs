@@ -7,20 +7,22 @@
 //! | Rule | Where |
 //! |---|---|
 //! | a batch is full or `poll_timeout` old; one is with the callback at a time | [`session`] |
+//! | with `concurrency`: which batches may be with callbacks at the same time, and how far that makes a partition | [`lanes`], [`crew`] |
 //! | a commit covers no more than its batch, and never a revoked partition; one that comes after its batch failed is refused | [`ledger`] |
 //! | one commit request at a time, so offsets never go back; what fails for a while is tried again | [`commits`] |
 //! | stopping is bounded whatever brokers and callbacks do | [`session`] |
 //!
 //! While a callback runs the task keeps serving the client, so that a slow callback costs neither membership nor
-//! rebalances. Messages are not taken meanwhile; librdkafka's own limits bound what it fetches ahead.
+//! rebalances. Without `concurrency` messages are not taken meanwhile; librdkafka's own limits bound what it fetches ahead.
 //!
-//! Deliberately absent: several batches at once, dead-letter topics.
+//! Deliberately absent: dead-letter topics.
 
 mod component;
 mod config;
 mod scope;
 
 mod batch;
+mod concurrency;
 mod message;
 mod partition;
 
@@ -33,8 +35,10 @@ mod listener;
 
 mod session;
 
-mod commits;
+mod crew;
 mod lanes;
+
+mod commits;
 mod ledger;
 
 mod error;
@@ -50,6 +54,7 @@ mod tests;
 pub use crate::consumer::batch::{Batch, CommitFuture};
 pub use crate::consumer::client_error::{ClientError, ErrorScope, Recovery};
 pub use crate::consumer::component::KafkaConsumerComponent;
+pub use crate::consumer::concurrency::{Concurrency, ConcurrencyMode};
 pub use crate::consumer::config::{
     AssignmentStrategy, AutoOffsetReset, CommitPolicy, ConsumerConfig, GroupProtocol, KeyLogFormat,
 };

@@ -14,10 +14,10 @@ mod producer;
 pub use crate::client::{CommonConfig, SaslMechanism, SecurityProtocol};
 pub use crate::consumer::{
     AssignmentStrategy, AutoOffsetReset, Batch, BytesDecoder, ClientError, CommitError, CommitFuture,
-    CommitPolicy, ConsumedMessage, ConsumerConfig, ConsumerError, ConsumerListener, ConsumerScope,
-    ConsumerTuning, ControlError, Decoder, ErrorScope, GroupProtocol, JsonDecoder, KAFKA_CONSUMER,
-    KafkaConsumerComponent, KeyLogFormat, Message, NullableDecoder, OffsetRange, Position, Recovery,
-    StartOffsets, TextDecoder, TopicPartition, TypedBatch, TypedMessage, Undecodable,
+    CommitPolicy, Concurrency, ConcurrencyMode, ConsumedMessage, ConsumerConfig, ConsumerError,
+    ConsumerListener, ConsumerScope, ConsumerTuning, ControlError, Decoder, ErrorScope, GroupProtocol,
+    JsonDecoder, KAFKA_CONSUMER, KafkaConsumerComponent, KeyLogFormat, Message, NullableDecoder, OffsetRange,
+    Position, Recovery, StartOffsets, TextDecoder, TopicPartition, TypedBatch, TypedMessage, Undecodable,
 };
 pub use crate::embedded::{EmbeddedConfig, KafkaEmbeddedComponent};
 pub use crate::producer::{

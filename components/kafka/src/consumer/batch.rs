@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::consumer::control::Command;
+use crate::consumer::crew::Lent;
 use crate::consumer::error::CommitError;
 use crate::consumer::ledger::{BatchEnd, Key};
 use crate::consumer::message::{ConsumedMessage, Message};
@@ -20,33 +21,60 @@ pub(crate) const COMMITS_WAITING_MAX: usize = 1024;
 
 /// Messages that arrived together, in order within each partition.
 ///
-/// A batch holds whatever arrived, up to `max_batch_size`, at the latest `poll_timeout` after its first message.
+/// A batch holds whatever arrived, up to `max_batch_size`, at the latest `poll_timeout` after its first message. With
+/// `concurrency` it holds what has arrived when there is a callback free for it, of one partition or one key.
 pub struct Batch {
-    messages: Vec<Message>,
+    messages: Messages,
     committer: Committer,
-    ends: Arc<[BatchEnd]>,
+    handed: Handed,
+}
+
+enum Messages {
+    Ours(Vec<Message>),
+    /// They may come again.
+    Lent(Lent),
+}
+
+/// What a callback was given, as far as commits are concerned.
+#[derive(Debug, Clone)]
+pub(crate) enum Handed {
+    /// The only batch under way, up to its ends.
+    Ends(Arc<[BatchEnd]>),
+    /// One of several.
+    Lot(Lent),
 }
 
 impl Batch {
     pub(crate) fn new(messages: Vec<Message>, committer: Committer, ends: Arc<[BatchEnd]>) -> Batch {
-        Batch { messages, committer, ends }
+        Batch { messages: Messages::Ours(messages), committer, handed: Handed::Ends(ends) }
+    }
+
+    pub(crate) fn of_lot(lent: Lent, committer: Committer) -> Batch {
+        Batch { messages: Messages::Lent(lent.clone()), committer, handed: Handed::Lot(lent) }
+    }
+
+    fn messages(&self) -> &[Message] {
+        match &self.messages {
+            Messages::Ours(messages) => messages,
+            Messages::Lent(lent) => lent.messages(),
+        }
     }
 
     /// The messages.
     pub fn iter(&self) -> slice::Iter<'_, Message> {
-        self.messages.iter()
+        self.messages().iter()
     }
 
     /// How many messages there are; at least one.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.messages().len()
     }
 
     /// Whether there are none; never so for a batch that a callback is given.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.messages().is_empty()
     }
 
     /// Commits this batch up to its end, so that nobody of the group is given its messages again. Call it once they are
@@ -56,31 +84,39 @@ impl Batch {
     /// afterwards. It stays allowed after the callback has returned, but not after the batch has failed. What the group
     /// refuses for a while, such as during a rebalance, is asked for again for up to a minute, as long as the partition stays
     /// with this member.
+    ///
+    /// With `concurrency` the batch counts as processed from here on, and its partition is committed up to the first message
+    /// that is not processed, which may be before this batch: the result is that of this commit, and `Ok` when there was
+    /// nothing to commit yet. What it leaves out is covered by later commits.
     pub fn commit(&self) -> CommitFuture {
-        self.committer.commit(What::Batch(Arc::clone(&self.ends)))
+        self.committer.commit(What::Batch(self.handed.clone()))
     }
 
     /// Commits the partition of `message`, one of this batch, up to and including it; otherwise as [`Batch::commit`].
     ///
     /// It is refused with [`CommitError::Revoked`] when the message comes from another batch's partition.
     pub fn commit_through(&self, message: &Message) -> CommitFuture {
-        self.committer.commit_through(&self.ends, message)
+        self.committer.commit_through(&self.handed, message)
     }
 
     /// The messages, each with the means to commit it.
     pub fn into_messages(self) -> impl ExactSizeIterator<Item = ConsumedMessage> {
-        let Batch { messages, committer, ends } = self;
+        let Batch { messages, committer, handed } = self;
+        let messages = match messages {
+            Messages::Ours(messages) => messages,
+            Messages::Lent(lent) => lent.into_messages(),
+        };
         messages
             .into_iter()
-            .map(move |message| ConsumedMessage::new(message, committer.clone(), Arc::clone(&ends)))
+            .map(move |message| ConsumedMessage::new(message, committer.clone(), handed.clone()))
     }
 
     pub(crate) fn committer(&self) -> &Committer {
         &self.committer
     }
 
-    pub(crate) fn ends(&self) -> &Arc<[BatchEnd]> {
-        &self.ends
+    pub(crate) fn handed(&self) -> &Handed {
+        &self.handed
     }
 }
 
@@ -119,7 +155,7 @@ impl Future for CommitFuture {
 #[derive(Debug)]
 pub(crate) enum What {
     /// One batch up to its end.
-    Batch(Arc<[BatchEnd]>),
+    Batch(Handed),
     /// Whatever callbacks have returned from.
     Processed,
     /// The same, of one partition.
@@ -151,7 +187,7 @@ pub(crate) struct Committer(mpsc::Sender<Request>);
 
 tokio::task_local! {
     /// The batch that the callback running in this task was given.
-    static CURRENT: (Committer, Arc<[BatchEnd]>);
+    static CURRENT: (Committer, Handed);
 }
 
 impl Committer {
@@ -163,13 +199,17 @@ impl Committer {
     /// Inside a callback of this consumer the batch it was given, elsewhere what was processed: a commit from some other
     /// task never covers a batch whose callback is still at work.
     pub(crate) fn commit_current(&self) -> CommitFuture {
-        let batch = CURRENT.try_with(|(committer, ends)| {
-            committer.0.same_channel(&self.0).then(|| What::Batch(Arc::clone(ends)))
+        let batch = CURRENT.try_with(|(committer, handed)| {
+            committer.0.same_channel(&self.0).then(|| What::Batch(handed.clone()))
         });
         self.commit(batch.ok().flatten().unwrap_or(What::Processed))
     }
 
     pub(crate) fn commit(&self, what: What) -> CommitFuture {
+        if let What::Batch(Handed::Lot(lent)) = &what {
+            // From now on, so that it does not come again if its callback fails a moment later.
+            lent.note();
+        }
         let (reply, answer) = oneshot::channel();
         let request = Request::Commit(CommitRequest { what, reply });
         if let Err(mpsc::error::TrySendError::Full(Request::Commit(refused))) = self.0.try_send(request) {
@@ -179,11 +219,19 @@ impl Committer {
     }
 
     /// Commits one partition of a batch up to and including a message of it.
-    pub(crate) fn commit_through(&self, ends: &[BatchEnd], message: &Message) -> CommitFuture {
-        let Some(end) = ends.iter().find(|end| end.is_of(message.topic(), message.partition())) else {
-            return refused(CommitError::revoked(message.topic(), message.partition()));
+    pub(crate) fn commit_through(&self, handed: &Handed, message: &Message) -> CommitFuture {
+        let (topic, partition) = (message.topic(), message.partition());
+        let through = match handed {
+            Handed::Ends(ends) => {
+                let end = ends.iter().find(|end| end.is_of(topic, partition));
+                end.map(|end| Handed::Ends(Arc::new([end.up_to(message)])))
+            }
+            Handed::Lot(lent) => lent.up_to(message).map(Handed::Lot),
         };
-        self.commit(What::Batch(Arc::new([end.up_to(message)])))
+        match through {
+            Some(through) => self.commit(What::Batch(through)),
+            None => refused(CommitError::revoked(topic, partition)),
+        }
     }
 
     /// A callback is done with its batch up to these ends. What cannot be said is as if it was not processed.
@@ -197,8 +245,8 @@ impl Committer {
     }
 
     /// Runs a callback so that [`Committer::commit_current`] knows its batch.
-    pub(crate) async fn inside<F: Future>(self, ends: Arc<[BatchEnd]>, callback: F) -> F::Output {
-        CURRENT.scope((self, ends), callback).await
+    pub(crate) async fn inside<F: Future>(self, handed: Handed, callback: F) -> F::Output {
+        CURRENT.scope((self, handed), callback).await
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
-use crate::consumer::batch::{Batch, Committer};
+use crate::consumer::batch::{Batch, Committer, Handed};
+use crate::consumer::crew::Lent;
 use crate::consumer::ledger::BatchEnd;
 use crate::consumer::message::{ConsumedMessage, Message};
 use crate::consumer::run::{Callback, CallbackError};
@@ -85,6 +86,8 @@ where
 struct Progress {
     committer: Committer,
     ends: Arc<[BatchEnd]>,
+    /// The batch, if it is one of several under way.
+    lent: Option<Lent>,
     /// As far as it has come, in the order of `ends`; nothing where it has not begun.
     reached: Vec<Option<BatchEnd>>,
     /// Messages in a row are mostly of one partition.
@@ -93,8 +96,12 @@ struct Progress {
 
 impl Progress {
     fn of(batch: &Batch) -> Progress {
-        let ends = Arc::clone(batch.ends());
-        Progress { committer: batch.committer().clone(), reached: vec![None; ends.len()], ends, latest: 0 }
+        let (ends, lent) = match batch.handed() {
+            Handed::Ends(ends) => (Arc::clone(ends), None),
+            Handed::Lot(lent) => (Arc::new([lent.lot().end()]) as Arc<[BatchEnd]>, Some(lent.clone())),
+        };
+        let reached = vec![None; ends.len()];
+        Progress { committer: batch.committer().clone(), reached, ends, lent, latest: 0 }
     }
 
     /// What will be reached with this message.
@@ -122,8 +129,10 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         let reached: Vec<_> = self.reached.drain(..).flatten().collect();
-        if !reached.is_empty() {
-            self.committer.processed(reached);
+        match (&self.lent, &*reached) {
+            (_, []) => {}
+            (Some(lent), [end, ..]) => lent.done_below(end.next),
+            (None, _) => self.committer.processed(reached),
         }
     }
 }

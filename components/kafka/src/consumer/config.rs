@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use mainspring_config::{HumanDuration, Surroundings, Violation};
+use mainspring_config::{ByteSize, HumanDuration, Surroundings, Violation};
 use mainspring_core::{LoadError, ServiceOutline};
 use mainspring_kafka_ffi::ClientConfig;
 use mainspring_logging::Level;
@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{CommonConfig, Connection, Role, TypedOption};
+use crate::consumer::concurrency::Concurrency;
 use crate::consumer::decode::Undecodable;
 
 /// What suits a consumer and may be overridden. Once `queued.min.messages` or `queued.max.messages.kbytes` wait for us,
@@ -20,6 +21,10 @@ const DEFAULTS: [(&str, &str); 1] = [("fetch.queue.backoff.ms", "10")];
 
 /// What librdkafka allows a member of a classic group to be silent for, unless told otherwise.
 const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45);
+
+/// The parts of `fetch_memory_max` that messages taken from the client, and those in its queue, may have.
+const HELD_PART: usize = 2;
+const FETCH_QUEUE_PART: u64 = 8;
 
 /// The part of `group_id` and `group_instance_id` that stands for the name of the pod.
 const POD_NAME: &str = "{pod_name}";
@@ -56,6 +61,21 @@ pub struct ConsumerConfig {
     #[serde(default = "ConsumerConfig::default_max_batch_size")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_batch_size: usize,
+    /// Most bytes of keys and payloads that one call of the callback is given; a larger message is given alone. From `1B` to
+    /// `1GiB`, default: half of `fetch_memory_max`.
+    #[serde(default)]
+    #[schemars(extend("formatMinimum" = "1B", "formatMaximum" = "1GiB"))]
+    pub max_batch_bytes: Option<ByteSize>,
+    /// Most bytes of messages at a time: half of it for those with callbacks and those that wait for one, `512` more than its
+    /// key and payload for each message, shared out evenly between the partitions; the other half for what librdkafka fetches
+    /// ahead, an eighth in its queue and as much in a response, of which three brokers may send one each. From `8MiB` to
+    /// `4GiB`, default `64MiB`. Sets `queued.max.messages.kbytes`, and with that `fetch.max.bytes` unless that is set.
+    #[serde(default = "ConsumerConfig::default_fetch_memory_max")]
+    #[schemars(extend("formatMinimum" = "8MiB", "formatMaximum" = "4GiB"))]
+    pub fetch_memory_max: ByteSize,
+    /// Batches that are processed at the same time. Default: one after the other.
+    #[serde(default)]
+    pub concurrency: Option<Concurrency>,
     /// Longest wait for a batch to fill, from its first message on, before the callback runs with whatever has arrived. Up
     /// to `1h`, default `1s`. Larger values trade latency for fuller batches.
     #[serde(default = "ConsumerConfig::default_poll_timeout")]
@@ -226,6 +246,10 @@ impl ConsumerConfig {
         1
     }
 
+    const fn default_fetch_memory_max() -> ByteSize {
+        ByteSize::new(64 << 20)
+    }
+
     const fn default_poll_timeout() -> HumanDuration {
         HumanDuration::from_secs(1)
     }
@@ -339,6 +363,11 @@ impl ConsumerConfig {
                 self.poll_interval().as_millis(),
             ),
             TypedOption::new("auto_offset_reset", &["auto.offset.reset"], self.auto_offset_reset.as_str()),
+            TypedOption::new(
+                "fetch_memory_max",
+                &["queued.max.messages.kbytes"],
+                self.fetch_memory_max.as_u64() / FETCH_QUEUE_PART / 1024,
+            ),
         ];
         if let Some(protocol) = self.group_protocol {
             typed.push(TypedOption::new("group_protocol", &["group.protocol"], protocol.as_str()));
@@ -384,6 +413,7 @@ impl ConsumerConfig {
         typed.extend(FORCED.map(|(names, value)| TypedOption::new("", names, value)));
         let defaults = DEFAULTS.map(|(name, value)| (name, value.to_owned()));
         let client = self.common.client_config(connection, &defaults, &typed)?;
+        let held_bytes_max = self.fetch_memory_max.as_usize() / HELD_PART;
         Ok(Settings {
             options: self.common.describe(connection, &defaults, &typed),
             component: component.to_owned(),
@@ -392,6 +422,10 @@ impl ConsumerConfig {
             client,
             poll_interval: self.poll_interval(),
             max_batch_size: self.max_batch_size,
+            batch_bytes_max: self.max_batch_bytes.map_or(held_bytes_max, ByteSize::as_usize),
+            held_bytes_max,
+            memory_max: self.fetch_memory_max.as_usize(),
+            concurrency: self.concurrency,
             poll_timeout: self.poll_timeout.get(),
             max_callback_duration: self.max_callback_duration.get(),
             commit_policy: self.commit_policy,
@@ -487,6 +521,12 @@ pub(crate) struct Settings {
     pub(crate) protocol: MemberProtocol,
     pub(crate) poll_interval: Duration,
     pub(crate) max_batch_size: usize,
+    pub(crate) batch_bytes_max: usize,
+    /// Most bytes of messages that were taken and are not processed.
+    pub(crate) held_bytes_max: usize,
+    /// Most bytes of messages at a time, fetched ahead or taken.
+    pub(crate) memory_max: usize,
+    pub(crate) concurrency: Option<Concurrency>,
     pub(crate) poll_timeout: Duration,
     pub(crate) max_callback_duration: Duration,
     pub(crate) restart_delay: Duration,

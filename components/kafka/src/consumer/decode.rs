@@ -14,9 +14,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::consumer::batch::{Batch, CommitFuture, Committer, What};
+use crate::consumer::batch::{Batch, CommitFuture, Committer, Handed, What};
 use crate::consumer::events;
-use crate::consumer::ledger::BatchEnd;
 use crate::consumer::message::{ConsumedMessage, Message};
 use crate::consumer::run::{Callback, CallbackError};
 use crate::consumer::status::Status;
@@ -182,7 +181,7 @@ impl<T> fmt::Debug for TypedMessage<T> {
 pub struct TypedBatch<T> {
     messages: Vec<TypedMessage<T>>,
     committer: Committer,
-    ends: Arc<[BatchEnd]>,
+    handed: Handed,
 }
 
 impl<T> TypedBatch<T> {
@@ -205,12 +204,12 @@ impl<T> TypedBatch<T> {
 
     /// Commits the whole batch, including what was skipped; as [`Batch::commit`].
     pub fn commit(&self) -> CommitFuture {
-        self.committer.commit(What::Batch(Arc::clone(&self.ends)))
+        self.committer.commit(What::Batch(self.handed.clone()))
     }
 
     /// Commits the partition of `message` up to and including it; as [`Batch::commit_through`].
     pub fn commit_through(&self, message: &Message) -> CommitFuture {
-        self.committer.commit_through(&self.ends, message)
+        self.committer.commit_through(&self.handed, message)
     }
 }
 
@@ -295,7 +294,7 @@ where
         let shared = Arc::clone(&shared);
         Box::pin(async move {
             let (decoding, callback) = &*shared;
-            let (committer, ends) = (batch.committer().clone(), Arc::clone(batch.ends()));
+            let (committer, handed) = (batch.committer().clone(), batch.handed().clone());
             let mut messages = Vec::with_capacity(batch.len());
             for message in batch.into_messages() {
                 messages.extend(decoding.decode(message)?);
@@ -303,7 +302,7 @@ where
             if messages.is_empty() {
                 return Ok(());
             }
-            callback(TypedBatch { messages, committer, ends }).await.map_err(Into::into)
+            callback(TypedBatch { messages, committer, handed }).await.map_err(Into::into)
         })
     })
 }

@@ -10,7 +10,9 @@ use crate::client::log_at;
 use crate::consumer::batch::CommitRequest;
 use crate::consumer::commits::{Answer, Outcome};
 use crate::consumer::config::Settings;
+use crate::consumer::crew::Failed;
 use crate::consumer::decode::Undecodable;
+use crate::consumer::lanes::Lot;
 use crate::consumer::ledger::{BatchEnd, Key};
 use crate::consumer::message::Message;
 use crate::consumer::run::ClientFailure;
@@ -233,6 +235,32 @@ pub(crate) fn group_is_gone(status: &Status) {
         component = status.component(),
         "Coordinator does not know the group; the consumer joins it anew"
     );
+}
+
+/// The same, for one of several batches under way.
+pub(crate) fn lot_succeeded(status: &Status, lot: &Lot, messages: usize, took: Duration) {
+    let topic = status.metrics.topic(&lot.key.0);
+    topic.process_duration.observe(took.as_secs_f64());
+    topic.succeeded(messages);
+}
+
+/// One of several batches under way failed, and comes again after `delay`; `None` when the client ends.
+pub(crate) fn lot_failed(
+    status: &Status,
+    settings: &Settings,
+    failed: &Failed,
+    failure: &Failure,
+    delay: Option<Duration>,
+) {
+    let Failed { lot, n_done, n_undone, took, .. } = failed;
+    status.metrics.topic(&lot.key.0).succeeded(*n_done);
+    let rest = BatchEnd { messages: *n_undone, ..lot.end() };
+    batch_failed(status, settings, &[rest], failure, *took, delay);
+}
+
+/// Partitions cannot be kept from being read, or not be read again.
+pub(crate) fn flow_failed(status: &Status, error: &KafkaError) {
+    tracing::error!(component = status.component(), %error, "Partitions could not be paused or resumed");
 }
 
 /// A batch failed and is read again after `delay`; `None` when the client ends.

@@ -19,10 +19,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::consumer::lanes::partition::Partition;
-pub(crate) use crate::consumer::lanes::tracker::{Mark, Reached};
 #[cfg(test)]
 pub(crate) use crate::consumer::lanes::tracker::Tracker;
-use crate::consumer::ledger::Key;
+pub(crate) use crate::consumer::lanes::tracker::{Mark, Reached};
+use crate::consumer::ledger::{BatchEnd, Key};
+use crate::consumer::message::Message;
 
 /// A message that comes.
 #[derive(Debug)]
@@ -30,8 +31,8 @@ pub(crate) struct Incoming<M> {
     pub(crate) message: M,
     /// Of its key, where keys count and it has one. Two keys with one hash keep their order to each other as well.
     pub(crate) key_hash: Option<u64>,
-    /// What it takes of the budget.
-    pub(crate) bytes: usize,
+    /// Of key and payload.
+    pub(crate) size: usize,
 }
 
 /// Messages of one lane, as they are handed to a callback and come again when that fails.
@@ -43,19 +44,26 @@ pub(crate) struct LaneBatch<M> {
     partition: usize,
     lane: u32,
     numbers: Vec<u64>,
+    size: usize,
+    /// What it takes of the budget.
     bytes: usize,
 }
+
+/// A batch as a consumer has it.
+pub(crate) type Lot = LaneBatch<Message>;
 
 /// What bounds a batch, and what is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) batch_max: usize,
-    /// A first message is taken whatever its size.
+    /// Of keys and payloads; a first message is taken whatever its size.
     pub(crate) batch_bytes_max: usize,
     /// Messages between the first undone one of a partition and its newest.
     pub(crate) pending_max: usize,
     /// Bytes of all partitions together, shared out evenly.
     pub(crate) bytes_max: usize,
+    /// What a message takes of them besides its key and payload.
+    pub(crate) overhead: usize,
 }
 
 /// What the client should do so that limits are kept.
@@ -88,6 +96,8 @@ pub(crate) struct Lanes<M> {
     n_failures: u64,
     /// Failed batches whose time has come.
     retries: VecDeque<Arc<LaneBatch<M>>>,
+    /// The same, of partitions that hand out nothing for now.
+    held_back: Vec<Arc<LaneBatch<M>>>,
     /// The batch taken last was one of those: then it is the others' turn.
     took_retry: bool,
     bytes: usize,
@@ -107,6 +117,7 @@ impl<M> Lanes<M> {
             failed: BTreeMap::new(),
             n_failures: 0,
             retries: VecDeque::new(),
+            held_back: Vec::new(),
             took_retry: false,
             bytes: 0,
             n_open: 0,
@@ -141,7 +152,8 @@ impl<M> Lanes<M> {
         let mut given_up: Vec<_> = retried.collect();
         let (ours, others) = std::mem::take(&mut self.retries).into_iter().partition(is_its);
         self.retries = others;
-        given_up.extend(VecDeque::from(ours));
+        given_up.extend(ours);
+        given_up.extend(self.held_back.extract_if(.., |batch| is_its(batch)));
         if let Some(partition) = self.partitions[idx].as_mut() {
             for batch in &given_up {
                 partition.n_out -= 1;
@@ -182,26 +194,33 @@ impl<M> Lanes<M> {
     /// Adds a message to a partition found by [`Lanes::find_open`].
     pub(crate) fn push(&mut self, idx: usize, mark: Mark, incoming: Incoming<M>) {
         let Some(partition) = self.partitions[idx].as_mut() else { return };
-        self.bytes += incoming.bytes;
-        partition.push(mark, incoming);
+        let bytes = incoming.size + self.limits.overhead;
+        self.bytes += bytes;
+        partition.push(mark, incoming, bytes);
         self.give_turn(idx);
     }
 
     fn give_turn(&mut self, idx: usize) {
         if let Some(partition) = self.partitions[idx].as_mut()
             && partition.is_ready()
+            && !partition.is_held
             && !std::mem::replace(&mut partition.has_turn, true)
         {
             self.turns.push_back(idx);
         }
     }
 
-    /// The next batch, if any; `spare` is one that is done with, to be used again.
-    pub(crate) fn take(&mut self, spare: &mut Option<Arc<LaneBatch<M>>>) -> Option<Arc<LaneBatch<M>>> {
+    /// The next batch, if any, and how many of its first messages were done before it failed; `spare` is one that is done
+    /// with, to be used again.
+    pub(crate) fn take(
+        &mut self,
+        spare: &mut Option<Arc<LaneBatch<M>>>,
+    ) -> Option<(Arc<LaneBatch<M>>, usize)> {
         let is_their_turn = !std::mem::replace(&mut self.took_retry, false) || self.turns.is_empty();
         if is_their_turn && let Some(again) = self.retries.pop_front() {
             self.took_retry = true;
-            return Some(again);
+            let skip = self.n_done(&again);
+            return Some((again, skip));
         }
         let idx = self.turns.pop_front()?;
         let partition = self.partitions[idx].as_mut()?;
@@ -220,7 +239,7 @@ impl<M> Lanes<M> {
         filled.partition = idx;
         let is_filled = partition.take(filled, self.limits);
         self.give_turn(idx);
-        is_filled.then_some(batch)
+        is_filled.then_some((batch, 0))
     }
 
     /// A callback is done with a batch; `true` when [`Lanes::flow`] has something to say about its partition, or when it was
@@ -236,15 +255,16 @@ impl<M> Lanes<M> {
         is_news
     }
 
-    /// The messages of a batch count as done whatever becomes of its callback. `false` when its partition was taken back.
-    pub(crate) fn done(&mut self, batch: &LaneBatch<M>) -> bool {
-        self.partition_of(batch).map(|partition| partition.done(batch)).is_some()
+    /// The first `n_done` messages of a batch count as done whatever becomes of its callback. `false` when its partition was
+    /// taken back.
+    pub(crate) fn done(&mut self, batch: &LaneBatch<M>, n_done: usize) -> bool {
+        self.partition_of(batch).map(|partition| partition.done(&batch.numbers[..n_done])).is_some()
     }
 
     /// A callback failed: its batch comes again at `due`, unless its partition was taken back, or it was done before it failed.
     pub(crate) fn fail(&mut self, batch: Arc<LaneBatch<M>>, due: Instant) {
         let Some(partition) = self.partition_of(&batch) else { return };
-        if partition.is_done(&batch) {
+        if partition.n_done(&batch) == batch.messages.len() {
             self.finish(&batch);
             return;
         }
@@ -263,6 +283,45 @@ impl<M> Lanes<M> {
         (partition.epoch == batch.epoch).then_some(partition)
     }
 
+    /// How many first messages of a batch are done.
+    fn n_done(&mut self, batch: &LaneBatch<M>) -> usize {
+        self.partition_of(batch).map_or(0, |partition| partition.n_done(batch))
+    }
+
+    /// How many messages of a batch come again if it fails.
+    pub(crate) fn n_undone(&mut self, batch: &LaneBatch<M>) -> usize {
+        batch.messages.len() - self.n_done(batch)
+    }
+
+    /// Hands out nothing of a partition until it is released.
+    pub(crate) fn hold(&mut self, key: &Key) {
+        let Some(idx) = self.find(&key.0, key.1) else { return };
+        let Some(partition) = self.partitions[idx].as_mut() else { return };
+        (partition.is_held, partition.has_turn) = (true, false);
+        let epoch = partition.epoch;
+        self.turns.retain(|turn| *turn != idx);
+        let (held, others) =
+            std::mem::take(&mut self.retries).into_iter().partition(|batch| batch.epoch == epoch);
+        self.retries = others;
+        self.held_back.extend(held);
+    }
+
+    /// Undoes [`Lanes::hold`].
+    pub(crate) fn release(&mut self, key: &Key) {
+        let Some(idx) = self.find(&key.0, key.1) else { return };
+        let Some(partition) = self.partitions[idx].as_mut() else { return };
+        partition.is_held = false;
+        let epoch = partition.epoch;
+        self.retries.extend(self.held_back.extract_if(.., |batch| batch.epoch == epoch));
+        self.give_turn(idx);
+    }
+
+    /// Whether a partition is at a limit.
+    pub(crate) fn is_paused(&self, key: &Key) -> bool {
+        let found = self.find(&key.0, key.1).and_then(|idx| self.partitions[idx].as_ref());
+        found.is_some_and(|partition| partition.is_paused)
+    }
+
     /// When the next failed batch comes again.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.failed.first_key_value().map(|((due, _), _)| *due)
@@ -273,7 +332,9 @@ impl<M> Lanes<M> {
         while let Some(first) = self.failed.first_entry()
             && first.key().0 <= now
         {
-            self.retries.push_back(first.remove());
+            let batch = first.remove();
+            let is_held = self.partition_of(&batch).is_some_and(|partition| partition.is_held);
+            if is_held { self.held_back.push(batch) } else { self.retries.push_back(batch) }
         }
     }
 
@@ -283,8 +344,9 @@ impl<M> Lanes<M> {
         self.retries.len() + of_turns.map(Partition::n_ready).sum::<usize>()
     }
 
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.retries.is_empty() || !self.turns.is_empty()
+    /// The partitions that are ours.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.partitions.iter().flatten().map(|partition| partition.key.clone())
     }
 
     /// How many failed batches wait to come again.
@@ -297,10 +359,9 @@ impl<M> Lanes<M> {
         self.bytes
     }
 
-    /// Whether batches of this partition are with callbacks.
-    pub(crate) fn is_out(&self, key: &Key) -> bool {
-        let found = self.find(&key.0, key.1).and_then(|idx| self.partitions[idx].as_ref());
-        found.is_some_and(|partition| 0 < partition.n_out)
+    /// Whether batches of such a partition, of those that are closed, are with callbacks.
+    pub(crate) fn is_out(&self, is_meant: impl Fn(&Key) -> bool) -> bool {
+        self.partitions.iter().flatten().any(|partition| 0 < partition.n_out && is_meant(&partition.key))
     }
 
     /// Partitions that have come further since the last call.
@@ -337,17 +398,32 @@ impl<M> Lanes<M> {
     }
 }
 
+impl Lot {
+    /// Where it ends.
+    pub(crate) fn end(&self) -> BatchEnd {
+        let last = self.messages.last();
+        BatchEnd {
+            topic: Arc::clone(&self.key.0),
+            partition: self.key.1,
+            messages: self.messages.len(),
+            epoch: self.epoch,
+            next: last.map_or(0, |last| last.offset() + 1),
+            leader_epoch: last.and_then(Message::leader_epoch),
+        }
+    }
+}
+
 impl<M> LaneBatch<M> {
     fn new(key: Key) -> LaneBatch<M> {
         let (messages, numbers) = (Vec::new(), Vec::new());
-        LaneBatch { messages, key, epoch: 0, partition: 0, lane: 0, numbers, bytes: 0 }
+        LaneBatch { messages, key, epoch: 0, partition: 0, lane: 0, numbers, size: 0, bytes: 0 }
     }
 
     /// Lets go of its messages, but not of their room.
     pub(crate) fn clear(&mut self) {
         self.messages.clear();
         self.numbers.clear();
-        self.bytes = 0;
+        (self.size, self.bytes) = (0, 0);
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mainspring_kafka_ffi::{OFFSET_BEGINNING, TopicPartition};
 
+use crate::consumer::lanes::Moved;
 use crate::consumer::message::Message;
 
 /// Topic and partition.
@@ -210,6 +211,16 @@ impl Ledger {
         }
     }
 
+    /// Everything of a partition is processed up to some offset.
+    pub(crate) fn reached(&mut self, Moved { key, epoch, reached, oldest }: &Moved) {
+        if let Some(partition) = self.get_mut(&key.0, key.1)
+            && partition.epoch == *epoch
+        {
+            partition.processed = Some((reached.next, reached.leader_epoch));
+            partition.pending = *oldest;
+        }
+    }
+
     /// A batch failed: none of it can be committed any more. Returns its partitions as they are now, for
     /// [`Ledger::rollback`].
     pub(crate) fn failed(&mut self, ends: &[BatchEnd]) -> Vec<BatchEnd> {
@@ -264,6 +275,25 @@ impl Ledger {
             }
         }
         admitted
+    }
+
+    /// What may be committed of one partition because callbacks are done with it.
+    pub(crate) fn admit_reached(&self, key: &Key, epoch: u64) -> Admitted {
+        let mut admitted = Admitted::default();
+        match self.get(&key.0, key.1) {
+            Some(partition) if partition.epoch == epoch => {
+                if let Some(processed) = partition.processed {
+                    admitted.add(key.clone(), partition, processed);
+                }
+            }
+            Some(_) | None => admitted.refused.push(key.clone()),
+        }
+        admitted
+    }
+
+    /// The epoch under which messages of a partition of ours are handed out.
+    pub(crate) fn epoch(&self, topic: &str, partition: i32) -> Option<u64> {
+        self.get(topic, partition).map(|partition| partition.epoch)
     }
 
     /// What may be committed of the wanted partitions because callbacks are done with it.

@@ -8,64 +8,83 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use mainspring_kafka_ffi as ffi;
 
-use crate::consumer::batch::{CommitFuture, Committer};
-use crate::consumer::ledger::BatchEnd;
+use crate::consumer::batch::{CommitFuture, Committer, Handed};
+use crate::consumer::lanes::Lot;
 
 /// A message of a topic. Nothing of it is copied.
 ///
 /// It keeps the whole fetch buffer that it came in, often a megabyte, and delays the end of its consumer. Copy what should
 /// live longer than the callback.
-pub struct Message(ffi::Message);
+pub struct Message(Source);
+
+/// Where the message is kept.
+enum Source {
+    Here(ffi::Message),
+    /// In a batch that may come again.
+    Lent(Arc<Lot>, usize),
+}
 
 impl Message {
     pub(crate) fn new(message: ffi::Message) -> Message {
-        Message(message)
+        Message(Source::Here(message))
+    }
+
+    /// One of a batch that may come again.
+    pub(crate) fn lent(lot: Arc<Lot>, idx: usize) -> Message {
+        Message(Source::Lent(lot, idx))
+    }
+
+    fn raw(&self) -> &ffi::Message {
+        match &self.0 {
+            Source::Here(message) => message,
+            Source::Lent(lot, idx) => lot.messages[*idx].raw(),
+        }
     }
 
     pub(crate) fn leader_epoch(&self) -> Option<i32> {
-        self.0.leader_epoch()
+        self.raw().leader_epoch()
     }
 
     /// The topic.
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.0.topic()
+        self.raw().topic()
     }
 
     /// The partition.
     #[must_use]
     pub fn partition(&self) -> i32 {
-        self.0.partition()
+        self.raw().partition()
     }
 
     /// The offset in its partition.
     #[must_use]
     pub fn offset(&self) -> i64 {
-        self.0.offset()
+        self.raw().offset()
     }
 
     /// The key; an empty one is not the same as none.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
-        self.0.key()
+        self.raw().key()
     }
 
     /// The payload; `None` is a tombstone.
     #[must_use]
     pub fn payload(&self) -> Option<&[u8]> {
-        self.0.payload()
+        self.raw().payload()
     }
 
     /// The payload, shared without copying; it pins the fetch buffer for as long as it lives.
     #[must_use]
     pub fn payload_bytes(&self) -> Option<Bytes> {
-        self.0.payload_bytes()
+        self.raw().payload_bytes()
     }
 
     /// When the producer created it or the broker stored it, whichever the topic records; whole milliseconds.
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
-        let millis = self.0.timestamp()?.millis();
+        let millis = self.raw().timestamp()?.millis();
         let since_epoch = Duration::from_millis(millis.unsigned_abs());
         if millis < 0 {
             SystemTime::UNIX_EPOCH.checked_sub(since_epoch)
@@ -76,7 +95,7 @@ impl Message {
 
     /// The headers in order; a name may occur more than once, and a value may be null.
     pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.0.headers()
+        self.raw().headers()
     }
 
     /// The value of the last header called `name`; `None` also when that value is null.
@@ -89,7 +108,7 @@ impl Message {
 impl fmt::Debug for Message {
     /// Where it comes from; never what it says.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.raw().fmt(f)
     }
 }
 
@@ -97,18 +116,18 @@ impl fmt::Debug for Message {
 pub struct ConsumedMessage {
     message: Message,
     committer: Committer,
-    ends: Arc<[BatchEnd]>,
+    handed: Handed,
 }
 
 impl ConsumedMessage {
-    pub(crate) fn new(message: Message, committer: Committer, ends: Arc<[BatchEnd]>) -> ConsumedMessage {
-        ConsumedMessage { message, committer, ends }
+    pub(crate) fn new(message: Message, committer: Committer, handed: Handed) -> ConsumedMessage {
+        ConsumedMessage { message, committer, handed }
     }
 
     /// Commits its partition up to and including it; what [`Batch::commit`](crate::Batch::commit) says holds here too. So
     /// every message before it counts as processed as well.
     pub fn commit(&self) -> CommitFuture {
-        self.committer.commit_through(&self.ends, &self.message)
+        self.committer.commit_through(&self.handed, &self.message)
     }
 
     /// The message alone.

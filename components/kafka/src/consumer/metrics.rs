@@ -90,6 +90,14 @@ static FETCH_QUEUE_MESSAGES: Family =
     Family::gauge("kafka_consumer_fetch_queue_messages", "Messages fetched and not taken yet.");
 static FETCH_QUEUE_BYTES: Family =
     Family::gauge("kafka_consumer_fetch_queue_bytes", "Bytes of the messages fetched and not taken yet.");
+static HELD_BYTES: Family = Family::gauge(
+    "kafka_consumer_held_bytes",
+    "Bytes of the messages taken and not processed yet: with callbacks, or waiting for one.",
+);
+static MEMORY_LIMIT: Family = Family::gauge(
+    "kafka_consumer_fetch_memory_limit_bytes",
+    "Most bytes of messages at a time: fetch_memory_max.",
+);
 static LAST_POLL: Family = Family::gauge(
     "kafka_consumer_last_poll_timestamp_seconds",
     "When the consumer's task served its client last, as a Unix time.",
@@ -113,6 +121,7 @@ pub(crate) struct Metrics {
     component: String,
     group: String,
     limit: Duration,
+    memory_max: usize,
     scope: MetricsScope,
     /// Topics named by the configuration.
     subscribed: Vec<String>,
@@ -132,6 +141,8 @@ pub(crate) struct TopicMetrics {
     consumed: Counter,
     succeeded: Counter,
     failed: Counter,
+    /// Of callbacks that succeeded.
+    pub(crate) process_duration: Histogram,
     delivery_delay: Histogram,
     recent_delay: Mutex<RecentAverage>,
 }
@@ -146,6 +157,7 @@ impl Metrics {
             component: component.to_owned(),
             group: group.to_owned(),
             limit: settings.max_callback_duration,
+            memory_max: settings.memory_max,
             batch_messages: scope.histogram(&BATCH_MESSAGES, &[]),
             poll_duration: scope
                 .histogram(&OPERATION_DURATION, &operation_labels("poll", "receive", group, "")),
@@ -164,7 +176,6 @@ impl Metrics {
     fn begin_at_zero(&self, protocol: MemberProtocol) {
         for topic in &self.subscribed {
             self.topic(topic);
-            drop(self.scope.histogram(&PROCESS_DURATION, &self.process_labels(topic, "")));
         }
         for reason in RESTART_REASONS {
             self.restarts(reason);
@@ -198,6 +209,7 @@ impl Metrics {
             consumed: self.scope.counter(&CONSUMED, &of_client),
             succeeded: processed("success"),
             failed: processed("error"),
+            process_duration: self.scope.histogram(&PROCESS_DURATION, &self.process_labels(topic, "")),
             delivery_delay: self.scope.histogram(&DELIVERY_DELAY, &[("topic", topic)]),
             recent_delay: Mutex::default(),
         });
@@ -269,6 +281,14 @@ impl Metrics {
 
     pub(crate) fn restarts(&self, reason: &str) -> Counter {
         self.scope.counter(&RESTARTS, &[("reason", reason)])
+    }
+
+    /// Writes what of the memory budget is in use.
+    pub(crate) fn collect_memory(&self, snapshot: &mut Snapshot, held_bytes: usize) {
+        let component = ("component", self.component.as_str());
+        for (family, bytes) in [(&HELD_BYTES, held_bytes), (&MEMORY_LIMIT, self.memory_max)] {
+            snapshot.gauge(family, &[component], offset_as_f64(i64::try_from(bytes).unwrap_or(i64::MAX)));
+        }
     }
 
     pub(crate) fn collect(

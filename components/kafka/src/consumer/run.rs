@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use mainspring_core::ComponentContext;
 use mainspring_engine::{Task, TaskProcessor};
 use mainspring_kafka_ffi::{ClientConfig, Consumer};
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Credentials;
-use crate::consumer::batch::{Batch, CommitRequest, Committer, Request, What, next_request};
+use crate::consumer::batch::{Batch, Committer, Request, next_request};
 use crate::consumer::config::Settings;
 use crate::consumer::events;
-use crate::consumer::ledger::{Admitted, Key};
+use crate::consumer::ledger::Key;
 use crate::consumer::listener::Listener;
 use crate::consumer::session::{CANCELLED_CALLBACK_MAX, Session};
 use crate::consumer::status::{State, Status};
@@ -30,8 +30,8 @@ pub(crate) type Callback = Arc<dyn Fn(Batch) -> BoxFuture<'static, Result<(), Ca
 /// A call of the callback; its error as text, because what a user's error does when shown or dropped is the callback's affair.
 pub(crate) type CallbackTask = Task<Result<(), String>>;
 
-/// Where a call that did not end with its client is left, for the next client to wait for.
-pub(crate) type Unfinished = Arc<Mutex<Option<CallbackTask>>>;
+/// Where calls that did not end with their client are left, for the next client to wait for.
+pub(crate) type Unfinished = Arc<Mutex<Vec<CallbackTask>>>;
 
 /// What a run needs and keeps.
 pub(crate) struct Run {
@@ -136,20 +136,27 @@ impl Run {
         self.without_client(tokio::time::sleep(delay)).await;
     }
 
-    /// Batches never overlap, so a callback that outlived its client comes first, however long it takes.
+    /// What a client hands out never overlaps with what the one before it did, so callbacks that outlived theirs come first,
+    /// however long they take.
     async fn until_callback_ends(&mut self) {
-        let unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut callback) = unfinished else { return };
+        let mut callbacks =
+            std::mem::take(&mut *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner));
+        if callbacks.is_empty() {
+            return;
+        }
         self.status.enter(State::Backoff);
         let status = Arc::clone(&self.status);
         let ends = async {
-            if timeout(CANCELLED_CALLBACK_MAX, &mut callback).await.is_err() {
+            let mut all = join_all(&mut callbacks);
+            if timeout(CANCELLED_CALLBACK_MAX, &mut all).await.is_err() {
                 events::callback_still_runs(&status);
-                drop((&mut callback).await);
+                drop(all.await);
             }
+            status.callback_in_time();
         };
         if !self.without_client(ends).await {
-            *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(callback);
+            callbacks.retain(|callback| !callback.is_finished());
+            *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = callbacks;
         }
     }
 
@@ -174,17 +181,5 @@ impl Run {
     /// What counts now.
     pub(crate) fn tuning(&self) -> Tuning {
         *self.tuning.borrow()
-    }
-
-    /// What of a request may be committed now.
-    pub(crate) fn admit(&self, request: &CommitRequest) -> Admitted {
-        let ledger = self.status.ledger();
-        match &request.what {
-            What::Batch(ends) => ledger.admit(ends),
-            What::Processed => ledger.admit_processed(|_, _| true),
-            What::ProcessedOf((topic, partition)) => {
-                ledger.admit_processed(|of, number| *of == **topic && number == *partition)
-            }
-        }
     }
 }

@@ -13,6 +13,7 @@
 //! | end of a partition | the listener is told |
 //! | command | a partition is paused, resumed, or read elsewhere |
 //! | tuned | reading pauses or goes on; the next batch has another size, or comes later |
+//! | workers have news | with `concurrency`: how far partitions have come is noted, partitions are paused and resumed |
 //! | error, log, statistics | reported; a fatal error ends the client |
 //! | new credentials | given to the client, which uses them for its next connection |
 //! | new brokers, certificates or keys | the client ends as for a stop, and another one takes over at once |
@@ -23,6 +24,7 @@
 
 mod batches;
 mod closing;
+mod concurrent;
 mod control;
 mod listening;
 mod rebalances;
@@ -38,13 +40,14 @@ use mainspring_kafka_ffi::{
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::consumer::batch::{CommitRequest, Request, next_request};
+use crate::consumer::batch::{CommitRequest, Handed, Request, What, next_request};
 use crate::consumer::commits::{Commits, Outcome};
 use crate::consumer::config::CommitPolicy;
 use crate::consumer::events;
-use crate::consumer::ledger::{BatchEnd, Commit, Key};
+use crate::consumer::ledger::{Admitted, BatchEnd, Commit, Key};
 use crate::consumer::listener::Notice;
 use crate::consumer::run::{CallbackTask, ClientFailure, Run};
+use crate::consumer::session::concurrent::{Concurrent, CrewEvent};
 use crate::consumer::session::control::PendingSeek;
 use crate::consumer::session::listening::{Assigning, ListenerResult, Listening, listener_end};
 use crate::consumer::status::State;
@@ -58,8 +61,12 @@ pub(crate) struct Session<'run> {
     run: &'run mut Run,
     consumer: Consumer,
     phase: Phase,
+    /// With `concurrency`; `phase` stays [`Phase::Collecting`] then, and each fetch is handed in at once.
+    concurrent: Option<Concurrent>,
     /// The batch being collected.
     messages: Vec<ffi::Message>,
+    /// Bytes of keys and payloads in `messages`.
+    collected_bytes: usize,
     errors: Vec<MessageError>,
     collecting_since: Instant,
     /// When it is handed out even if it is not full.
@@ -95,6 +102,8 @@ enum Phase {
 
 struct Processing {
     task: CallbackTask,
+    /// Of its messages.
+    bytes: usize,
     ends: Arc<[BatchEnd]>,
     began: Instant,
     warned: bool,
@@ -123,6 +132,7 @@ enum Event {
     /// Messages were added from this index on.
     Messages(usize),
     Callback(Result<Result<(), String>, TaskError>),
+    Crew(CrewEvent),
     Request(Request),
     Listener(ListenerResult),
     Access,
@@ -136,10 +146,13 @@ impl<'run> Session<'run> {
         let now = Instant::now();
         run.status.enter(State::Joining);
         run.status.paused(run.tuning().paused);
+        let concurrent = run.settings.concurrency.map(|concurrency| Concurrent::new(run, concurrency));
         Session {
+            concurrent,
             consumer,
             phase: Phase::Collecting,
             messages: Vec::new(),
+            collected_bytes: 0,
             errors: Vec::new(),
             collecting_since: now,
             collect_until: now,
@@ -177,6 +190,7 @@ impl<'run> Session<'run> {
             Event::Client(event) => self.on_client_event(event),
             Event::Messages(added_from) => self.on_messages(added_from),
             Event::Callback(result) => self.on_callback_ended(result),
+            Event::Crew(event) => self.on_crew(event),
             Event::Request(request) => self.on_request(request),
             Event::Listener(result) => self.on_listener(result),
             Event::Access => self.on_access(),
@@ -190,9 +204,9 @@ impl<'run> Session<'run> {
     async fn next_event(&mut self) -> Event {
         let timer = self.next_timer();
         let added_from = self.messages.len();
-        let room = self.run.tuning().batch_max.saturating_sub(added_from);
+        let room = self.room();
         let takes_messages = self.takes_messages();
-        let Session { run, consumer, phase, messages, errors, stopping, listening, .. } = self;
+        let Session { run, consumer, phase, concurrent, messages, errors, stopping, listening, .. } = self;
         let consumer = &*consumer;
         tokio::select! {
             biased;
@@ -202,6 +216,7 @@ impl<'run> Session<'run> {
             () = changed(&mut run.access) => Event::Access,
             result = callback_end(phase) => Event::Callback(result),
             result = listener_end(listening) => Event::Listener(result),
+            event = Concurrent::next(concurrent) => Event::Crew(event),
             () = changed(&mut run.tuning) => Event::Tuned,
             _ = poll_fn(|cx| consumer.poll_batch(cx, room, messages, errors)), if takes_messages => {
                 Event::Messages(added_from)
@@ -212,11 +227,20 @@ impl<'run> Session<'run> {
 
     fn takes_messages(&self) -> bool {
         let is_ending = self.stopping || self.failure.is_some();
-        matches!(self.phase, Phase::Collecting)
-            && self.revoking.is_none()
-            && !is_ending
-            && !self.run.tuning().paused
-            && self.paced_until <= Instant::now()
+        // Workers go on with other partitions while some are revoked.
+        let may_take = match &self.concurrent {
+            Some(concurrent) => 0 < concurrent.room,
+            None => matches!(self.phase, Phase::Collecting) && self.revoking.is_none(),
+        };
+        may_take && !is_ending && !self.run.tuning().paused && self.paced_until <= Instant::now()
+    }
+
+    /// How many messages may be taken at once.
+    fn room(&self) -> usize {
+        match &self.concurrent {
+            Some(concurrent) => concurrent.room,
+            None => self.run.tuning().batch_max.saturating_sub(self.messages.len()),
+        }
     }
 
     /// The one timer: whatever is due first.
@@ -238,7 +262,8 @@ impl<'run> Session<'run> {
         let revoking = self.revoking.as_ref().map(|it| it.listener_until.unwrap_or(it.until));
         let assigning = self.assigning.as_ref().map(|assigning| assigning.until);
         let seek = self.seeks.iter().map(|pending| pending.again).min();
-        [phase, revoking, assigning, seek, self.commit_at, self.commits.due()]
+        let crew = self.concurrent.as_ref().map(Concurrent::timer);
+        [phase, crew, revoking, assigning, seek, self.commit_at, self.commits.due()]
             .into_iter()
             .flatten()
             .fold(self.poll_by, Instant::min)
@@ -248,12 +273,27 @@ impl<'run> Session<'run> {
     fn settle(&mut self) {
         self.hand_back_revoked();
         self.send_commits();
-        if self.takes_messages() && !self.messages.is_empty() {
-            let is_full = self.run.tuning().batch_max <= self.messages.len();
-            if is_full || self.collect_until <= Instant::now() {
-                self.begin_batch();
-            }
+        if self.concurrent.is_some() {
+            return;
         }
+        let has_messages = self.takes_messages() && !self.messages.is_empty();
+        if has_messages && (self.is_full() || self.collect_until <= Instant::now()) {
+            self.begin_batch();
+        }
+        self.show_held();
+    }
+
+    fn show_held(&self) {
+        let processing = match &self.phase {
+            Phase::Processing(processing) => processing.bytes,
+            Phase::Collecting | Phase::Backoff { .. } => 0,
+        };
+        self.run.status.held_bytes(self.collected_bytes + processing);
+    }
+
+    fn is_full(&self) -> bool {
+        self.run.tuning().batch_max <= self.messages.len()
+            || self.run.settings.batch_bytes_max <= self.collected_bytes
     }
 
     fn on_timer(&mut self) {
@@ -269,6 +309,7 @@ impl<'run> Session<'run> {
             self.give_up_assigning("it takes too long");
         }
         self.retry_seeks(now);
+        self.on_crew_timer(now);
         let limit = self.run.settings.max_callback_duration;
         match &mut self.phase {
             Phase::Processing(processing) if processing.overdue => {
@@ -295,6 +336,9 @@ impl<'run> Session<'run> {
         let tuning = self.run.tuning();
         events::tuned(&self.run.status, &tuning);
         self.run.status.paused(tuning.paused);
+        if let Some(concurrent) = &self.concurrent {
+            concurrent.crew.tune(tuning.paused, tuning.batch_max, tuning.restart_delay);
+        }
         if tuning.pace.is_zero() {
             self.paced_until = Instant::now();
         }
@@ -314,7 +358,7 @@ impl<'run> Session<'run> {
     }
 
     fn on_commit_wanted(&mut self, request: CommitRequest) {
-        let admitted = self.run.admit(&request);
+        let admitted = self.admit(&request.what);
         if let Some((topic, partition)) = admitted.refused.first() {
             events::commit_refused(&self.run.status, topic, *partition);
         }
@@ -336,8 +380,26 @@ impl<'run> Session<'run> {
         }
     }
 
+    /// What may be committed of what is wanted.
+    fn admit(&mut self, what: &What) -> Admitted {
+        match what {
+            What::Batch(Handed::Ends(ends)) => self.run.status.ledger().admit(ends),
+            What::Batch(Handed::Lot(lent)) => self.admit_lot(lent),
+            What::Processed => {
+                self.look();
+                self.run.status.ledger().admit_processed(|_, _| true)
+            }
+            What::ProcessedOf((topic, partition)) => {
+                self.look();
+                let is_wanted = |of: &str, number: i32| *of == **topic && number == *partition;
+                self.run.status.ledger().admit_processed(is_wanted)
+            }
+        }
+    }
+
     /// Commits what was processed, unless that is up to the user.
     fn commit_processed(&mut self) {
+        self.look();
         self.commit_at = None;
         if self.run.settings.commit_policy.is_automatic() {
             let admitted = self.run.status.ledger().admit_processed(|_, _| true);

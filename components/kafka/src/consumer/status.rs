@@ -1,7 +1,7 @@
 //! What is known of a consumer from outside its task: by probes, metrics and whoever starts it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mainspring_core::Health;
@@ -54,6 +54,10 @@ pub(crate) struct Status {
     pub(crate) metrics: Metrics,
     state: AtomicU8,
     paused: AtomicBool,
+    /// Failed batches that wait to come again while others go on.
+    failed_batches: AtomicUsize,
+    /// Bytes of messages that were taken and are not processed.
+    held_bytes: AtomicUsize,
     /// How the running callback keeps to its limit: one of the constants below.
     callback: AtomicU8,
     /// Partitions that librdkafka has given up reading.
@@ -70,6 +74,8 @@ impl Status {
             metrics,
             state: AtomicU8::new(State::Stopped as u8),
             paused: AtomicBool::new(false),
+            failed_batches: AtomicUsize::new(0),
+            held_bytes: AtomicUsize::new(0),
             callback: AtomicU8::new(IN_TIME),
             unreadable: Mutex::default(),
             paused_partitions: Mutex::default(),
@@ -111,6 +117,16 @@ impl Status {
             return assigned;
         }
         self.lock_paused_partitions().iter().filter(|(of, _)| **of == *topic).count()
+    }
+
+    /// How many failed batches wait to come again while others go on.
+    pub(crate) fn failed_batches(&self, count: usize) {
+        self.failed_batches.store(count, Ordering::Relaxed);
+    }
+
+    /// How many bytes of messages were taken and are not processed.
+    pub(crate) fn held_bytes(&self, bytes: usize) {
+        self.held_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// No callback is past its limit.
@@ -164,6 +180,9 @@ impl Status {
             OVERDUE => return Health::fallback("a callback outlasts `max_callback_duration`"),
             _ => return Health::fatal("a callback outlasts `max_callback_duration` and cannot be cancelled"),
         }
+        if 0 < self.failed_batches.load(Ordering::Relaxed) {
+            return Health::fallback("failed batches wait to come again");
+        }
         if self.is(State::Backoff) {
             return Health::fallback("waiting to read again after a failure");
         }
@@ -190,6 +209,7 @@ impl Collector for Status {
         };
         let states = State::ALL.map(|(state, name)| (name, self.is(state)));
         self.client.collect(snapshot);
+        self.metrics.collect_memory(snapshot, self.held_bytes.load(Ordering::Relaxed));
         self.metrics.collect(snapshot, &states, &assigned, &progress, &self.client.statistics());
     }
 

@@ -5,6 +5,7 @@ mod certificates;
 mod consumers;
 mod credentials;
 mod failing_callback;
+mod lanes;
 mod orphans;
 mod own_store;
 mod traffic;

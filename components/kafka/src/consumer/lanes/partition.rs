@@ -24,6 +24,8 @@ pub(super) struct Partition<M> {
     pub(super) n_out: usize,
     /// Nothing more is handed out: it is being revoked.
     pub(super) is_closed: bool,
+    /// The user wants nothing of it for now.
+    pub(super) is_held: bool,
     /// The client is told to fetch nothing of it.
     pub(super) is_paused: bool,
     /// It waits for its turn.
@@ -41,9 +43,17 @@ pub(super) struct Partition<M> {
 #[derive(Debug)]
 struct Entry<M> {
     /// `None` when it is free.
-    held: Option<(M, u64, usize)>,
+    held: Option<Held<M>>,
     /// The one behind it in its lane, or the next free one.
     next: u32,
+}
+
+#[derive(Debug)]
+struct Held<M> {
+    message: M,
+    number: u64,
+    size: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -75,6 +85,7 @@ impl<M> Partition<M> {
             bytes: 0,
             n_out: 0,
             is_closed: false,
+            is_held: false,
             is_paused: false,
             has_turn: false,
             has_moved: false,
@@ -88,10 +99,15 @@ impl<M> Partition<M> {
     }
 
     /// Adds a message; `true` when a lane became ready by it.
-    pub(super) fn push(&mut self, mark: Mark, Incoming { message, key_hash, bytes }: Incoming<M>) -> bool {
+    pub(super) fn push(
+        &mut self,
+        mark: Mark,
+        Incoming { message, key_hash, size }: Incoming<M>,
+        bytes: usize,
+    ) -> bool {
         let number = self.tracker.came(mark);
         self.bytes += bytes;
-        let entry_id = self.new_entry((message, number, bytes));
+        let entry_id = self.new_entry(Held { message, number, size, bytes });
         let lane_id = key_hash.map_or(COMMON, |hash| self.lane_of(hash));
         let last = std::mem::replace(&mut self.lanes[lane_id as usize].last, entry_id);
         if last == NONE {
@@ -116,13 +132,14 @@ impl<M> Partition<M> {
         let lane = &mut self.lanes[lane_id as usize];
         while lane.first != NONE && batch.messages.len() < limits.batch_max {
             let entry = &mut self.entries[lane.first as usize];
-            let bytes = entry.held.as_ref().map_or(0, |(.., bytes)| *bytes);
-            if !batch.messages.is_empty() && limits.batch_bytes_max < batch.bytes + bytes {
+            let size = entry.held.as_ref().map_or(0, |held| held.size);
+            if !batch.messages.is_empty() && limits.batch_bytes_max < batch.size + size {
                 break;
             }
-            if let Some((message, number, bytes)) = entry.held.take() {
+            if let Some(Held { message, number, bytes, .. }) = entry.held.take() {
                 batch.messages.push(message);
                 batch.numbers.push(number);
+                batch.size += size;
                 batch.bytes += bytes;
             }
             let taken = std::mem::replace(&mut lane.first, entry.next);
@@ -141,7 +158,7 @@ impl<M> Partition<M> {
 
     /// Callbacks are done with a batch; `true` when a lane became ready by it.
     pub(super) fn finish(&mut self, batch: &LaneBatch<M>) -> bool {
-        self.done(batch);
+        self.done(&batch.numbers);
         self.bytes -= batch.bytes;
         self.n_out -= 1;
         let lane = &mut self.lanes[batch.lane as usize];
@@ -156,16 +173,16 @@ impl<M> Partition<M> {
         self.make_ready(batch.lane)
     }
 
-    /// The messages of a batch need no callback any more.
-    pub(super) fn done(&mut self, batch: &LaneBatch<M>) {
-        for number in &batch.numbers {
+    /// These messages need no callback any more.
+    pub(super) fn done(&mut self, numbers: &[u64]) {
+        for number in numbers {
             self.has_moved |= self.tracker.done(*number);
         }
     }
 
-    /// Whether all of a batch is done already.
-    pub(super) fn is_done(&self, batch: &LaneBatch<M>) -> bool {
-        batch.numbers.iter().all(|number| self.tracker.is_done(*number))
+    /// How many first messages of a batch are done already.
+    pub(super) fn n_done(&self, batch: &LaneBatch<M>) -> usize {
+        batch.numbers.iter().take_while(|number| self.tracker.is_done(**number)).count()
     }
 
     /// Whether no more should be fetched for now.
@@ -192,7 +209,7 @@ impl<M> Partition<M> {
         self.free_entry = NONE;
         let mut dropped = Vec::new();
         for entry in std::mem::take(&mut self.entries) {
-            if let Some((message, _, bytes)) = entry.held {
+            if let Some(Held { message, bytes, .. }) = entry.held {
                 self.bytes -= bytes;
                 dropped.push(message);
             }
@@ -213,7 +230,7 @@ impl<M> Partition<M> {
         becomes_ready
     }
 
-    fn new_entry(&mut self, held: (M, u64, usize)) -> u32 {
+    fn new_entry(&mut self, held: Held<M>) -> u32 {
         let free = self.free_entry;
         if let Some(entry) = self.entries.get_mut(free as usize) {
             self.free_entry = std::mem::replace(&mut entry.next, NONE);

@@ -7,7 +7,7 @@ use mainspring_kafka_ffi::{self as ffi, KafkaCode};
 use mainspring_logging::Chain;
 use tokio::time::Instant;
 
-use crate::consumer::batch::Batch;
+use crate::consumer::batch::{Batch, Handed};
 use crate::consumer::events::{self, Failure};
 use crate::consumer::ledger::{BatchEnd, Taken};
 use crate::consumer::message::Message;
@@ -34,6 +34,7 @@ impl Session<'_> {
             self.collect_until = Instant::now() + self.run.settings.poll_timeout;
         }
         let mut all_ours = true;
+        self.collected_bytes += added.iter().map(size_of).sum::<usize>();
         for run in added.chunk_by(is_same_partition) {
             let first = &run[0];
             let is_ours = !self.is_sought(first.topic(), first.partition())
@@ -49,6 +50,7 @@ impl Session<'_> {
         if !all_ours {
             self.drop_foreign_messages();
         }
+        self.hand_in();
     }
 
     /// Messages of partitions taken back meanwhile belong to somebody else.
@@ -61,11 +63,14 @@ impl Session<'_> {
         });
         drop(ledger);
         self.messages = messages;
+        self.collected_bytes = self.messages.iter().map(size_of).sum();
     }
 
     pub(super) fn begin_batch(&mut self) {
         self.run.status.metrics.collected(self.collecting_since.elapsed());
-        let messages = std::mem::take(&mut self.messages);
+        let bytes_before = self.collected_bytes;
+        let messages = self.take_batch();
+        let bytes = bytes_before - self.collected_bytes;
         let pace = self.run.tuning().pace;
         self.paced_until = Instant::now() + pace * u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let ends: Arc<[BatchEnd]> = self.ends_of(&messages).into();
@@ -76,7 +81,7 @@ impl Session<'_> {
         let callback = Arc::clone(&self.run.callback);
         // Called, and its error shown and dropped, inside the task, so that a panic in any of that is caught as well.
         let callback = async move { callback(batch).await.map_err(|error| Chain(&*error).to_string()) };
-        let callback = committer.inside(Arc::clone(&ends), callback);
+        let callback = committer.inside(Handed::Ends(Arc::clone(&ends)), callback);
         let status = Arc::clone(&self.run.status);
         let callback = async move {
             let _however_it_ends = InTime(status);
@@ -84,7 +89,25 @@ impl Session<'_> {
         };
         let task = self.run.cx.spawn_on(&self.run.callback_processor, "messages_processing", callback);
         let began = Instant::now();
-        self.phase = Phase::Processing(Processing { task, ends, began, warned: false, overdue: false });
+        self.phase =
+            Phase::Processing(Processing { task, bytes, ends, began, warned: false, overdue: false });
+    }
+
+    /// As many of the collected messages as one batch may have; the rest stays for the next one.
+    fn take_batch(&mut self) -> Vec<ffi::Message> {
+        let (batch_max, bytes_max) = (self.run.tuning().batch_max, self.run.settings.batch_bytes_max);
+        let mut rest = Vec::new();
+        if batch_max < self.messages.len() || bytes_max < self.collected_bytes {
+            let mut bytes = 0;
+            let fits = self.messages.iter().take(batch_max).take_while(|message| {
+                bytes += size_of(message);
+                bytes <= bytes_max
+            });
+            // One that is too large goes alone.
+            rest = self.messages.split_off(fits.count().max(1));
+        }
+        self.collected_bytes = rest.iter().map(size_of).sum();
+        std::mem::replace(&mut self.messages, rest)
     }
 
     fn ends_of(&self, messages: &[ffi::Message]) -> Vec<BatchEnd> {
@@ -125,6 +148,7 @@ impl Session<'_> {
             Ok(Ok(())) => {
                 self.run.status.ledger().processed(&ends);
                 self.on_processed(&ends);
+                self.note_collected();
                 return events::batch_succeeded(&self.run.status, &ends, took);
             }
             Ok(Err(error)) => Failure::Error(error),
@@ -161,6 +185,14 @@ impl Session<'_> {
         rest.collect()
     }
 
+    /// What is collected already is still to be processed.
+    fn note_collected(&self) {
+        let mut ledger = self.run.status.ledger();
+        for run in self.messages.chunk_by(is_same_partition) {
+            ledger.taken(run[0].topic(), run[0].partition(), taken(run));
+        }
+    }
+
     /// Reads on after a failed batch: what was not committed comes again.
     pub(super) fn roll_back(&mut self) {
         let Phase::Backoff { failed, .. } = std::mem::replace(&mut self.phase, Phase::Collecting) else {
@@ -173,6 +205,12 @@ impl Session<'_> {
         if positions.is_empty() {
             return;
         }
+        // What was collected behind it comes again too.
+        let is_set_back = |message: &ffi::Message| {
+            positions.iter().any(|it| it.partition == message.partition() && *it.topic == *message.topic())
+        };
+        self.messages.retain(|message| !is_set_back(message));
+        self.collected_bytes = self.messages.iter().map(size_of).sum();
         match self.consumer.seek(&positions) {
             Ok(()) => events::rolled_back(&self.run.status, &positions),
             Err(error) => {
@@ -199,6 +237,11 @@ fn taken(run: &[ffi::Message]) -> Taken {
     Taken { offset: first.offset(), timestamp_ms, next: last.offset() + 1 }
 }
 
+/// Bytes of key and payload.
+pub(super) fn size_of(message: &ffi::Message) -> usize {
+    message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len)
+}
+
 fn is_same_partition(a: &ffi::Message, b: &ffi::Message) -> bool {
-    a.partition() == b.partition() && a.topic() == b.topic()
+    a.partition() == b.partition() && a.topic_id() == b.topic_id()
 }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::consumer::events;
 use crate::consumer::run::ClientFailure;
+use crate::consumer::session::concurrent::Concurrent;
 use crate::consumer::session::listening::Assigning;
 use crate::consumer::session::{Phase, Session};
 
@@ -49,13 +50,15 @@ impl Session<'_> {
         }
         let is_telling = |session: &Self| session.listening.as_ref().is_some_and(|it| !it.is_idle());
         self.serve_while(is_telling, "listener", STOP_LISTENER_MAX).await;
-        let Session { run, consumer, failure, phase, .. } = self;
+        let Session { run, consumer, failure, phase, concurrent, .. } = self;
         run.status.ledger().clear();
         run.status.readable(|_| true);
+        let mut unfinished: Vec<_> = concurrent.into_iter().flat_map(Concurrent::into_tasks).collect();
         if let Phase::Processing(processing) = phase {
-            // The next client waits for it.
-            *run.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(processing.task);
+            unfinished.push(processing.task);
         }
+        // The next client waits for them.
+        run.unfinished.lock().unwrap_or_else(PoisonError::into_inner).extend(unfinished);
         if timeout(STOP_DESTROY_MAX, consumer.destroy()).await.is_err() {
             events::stop_overran(
                 &run.status,
@@ -68,11 +71,19 @@ impl Session<'_> {
 
     /// Waits for the running callback: when the client failed for as long as callbacks may take, when stopping not so long.
     async fn finish_callback(&mut self) {
-        let is_processing = |session: &Self| matches!(session.phase, Phase::Processing(_));
+        if let Some(concurrent) = &self.concurrent {
+            concurrent.crew.end();
+        }
+        let is_processing = |session: &Self| {
+            matches!(session.phase, Phase::Processing(_))
+                || session.concurrent.as_ref().is_some_and(|it| !it.workers.is_empty())
+        };
         let limit = self.run.settings.max_callback_duration;
         let is_given_up = |session: &Self| match &session.phase {
             Phase::Processing(processing) => processing.overdue,
-            Phase::Collecting | Phase::Backoff { .. } => true,
+            Phase::Collecting | Phase::Backoff { .. } => {
+                session.concurrent.as_ref().is_none_or(Concurrent::is_given_up)
+            }
         };
         if !self.stopping && !is_given_up(self) {
             let goes_on = |session: &Self| !session.stopping && !is_given_up(session);
@@ -82,8 +93,13 @@ impl Session<'_> {
         if !is_given_up(self) {
             self.serve_while(is_processing, "callback", STOP_CALLBACK_MAX.min(limit)).await;
         }
-        if let Phase::Processing(processing) = &self.phase {
-            processing.task.cancel();
+        if is_processing(self) {
+            if let Phase::Processing(processing) = &self.phase {
+                processing.task.cancel();
+            }
+            if let Some(concurrent) = &self.concurrent {
+                concurrent.workers.iter().for_each(|worker| worker.task.cancel());
+            }
             self.serve_while(is_processing, "cancelled callback", STOP_CANCELLED_CALLBACK_MAX).await;
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainspring_kafka_ffi::{self as ffi, KafkaCode};
+use mainspring_kafka_ffi::{self as ffi, KafkaCode, KafkaError};
 use tokio::time::Instant;
 
 use crate::consumer::control::{Command, ControlReply, Seek};
@@ -11,6 +11,7 @@ use crate::consumer::error::ControlError;
 use crate::consumer::events;
 use crate::consumer::ledger::Key;
 use crate::consumer::session::Session;
+use crate::consumer::session::batches::size_of;
 
 /// Longest wait for librdkafka's main thread to take a seek; it asks nobody for that.
 const SEEK_WAIT: Duration = Duration::from_secs(1);
@@ -75,7 +76,8 @@ impl Session<'_> {
                 self.run.status.ledger().begin_anew(&key);
                 self.commits.forget(|(topic, partition)| (topic, partition) == (&key.0, &key.1));
                 events::sought(&self.run.status, &pending.seek.to);
-                Ok(())
+                let reopened = self.reopen_lanes(&key);
+                reopened.map_err(|error| ControlError::refused("seek", &key.0, key.1, &error))
             }
         };
         answer(pending.seek.reply, result);
@@ -125,6 +127,7 @@ impl Session<'_> {
             if let Some(first) = self.drop_collected(&key) {
                 self.run.status.ledger().rewind(&key, first);
             }
+            self.hold_lanes(&key, true);
             events::partition_paused(&self.run.status, &key, true);
             self.run.paused.insert(key);
             self.show_paused();
@@ -138,23 +141,28 @@ impl Session<'_> {
             let result = if is_ours { Ok(()) } else { Err(ControlError::not_assigned(&key.0, key.1)) };
             return answer(reply, result);
         }
-        let next = self.run.status.ledger().next_of(key);
-        let partition = partition_of(key);
-        // librdkafka would go on where it thinks that we are: after everything it has handed out, and, past the end of a
-        // partition, one too far (librdkafka#4844). We know better.
-        let result = match next {
-            Some(next) => self.consumer.seek(&[partition.clone().with_offset(next)]),
-            None => Ok(()),
-        };
-        let result = result.and_then(|()| self.consumer.resume(&[partition]));
+        let result = if self.is_at_limit(key) { Ok(()) } else { self.read_on(key) };
         if let Err(error) = result {
             let error = ControlError::refused("resume", &key.0, key.1, &error);
             return answer(reply, Err(error));
         }
+        self.hold_lanes(key, false);
         events::partition_paused(&self.run.status, key, false);
         self.run.paused.remove(key);
         self.show_paused();
         answer(reply, Ok(()));
+    }
+
+    /// Reads a paused partition again, from the message after the last one taken.
+    pub(super) fn read_on(&self, key: &Key) -> Result<(), KafkaError> {
+        let next = self.run.status.ledger().next_of(key);
+        let partition = partition_of(key);
+        // librdkafka would go on where it thinks that we are: after everything it has handed out, and, past the end of a
+        // partition, one too far (librdkafka#4844). We know better.
+        if let Some(next) = next {
+            self.consumer.seek(&[partition.clone().with_offset(next)])?;
+        }
+        self.consumer.resume(&[partition])
     }
 
     /// librdkafka keeps a partition paused that goes to another member, and would not read it when it comes back.
@@ -162,7 +170,9 @@ impl Session<'_> {
         let is_revoked = |(topic, partition): &Key| {
             is_everything || revoked.iter().any(|it| it.partition == *partition && it.topic == *topic)
         };
-        let going: Vec<_> = self.run.paused.iter().filter(|key| is_revoked(key)).map(partition_of).collect();
+        let at_limits = self.at_limits();
+        let paused = self.run.paused.iter().chain(&at_limits);
+        let going: Vec<_> = paused.filter(|key| is_revoked(key)).map(partition_of).collect();
         if !going.is_empty()
             && let Err(error) = self.consumer.resume(&going)
         {
@@ -199,12 +209,13 @@ impl Session<'_> {
         let first = self.messages.iter().find(|message| is_of(message)).map(ffi::Message::offset);
         if first.is_some() {
             self.messages.retain(|message| !is_of(message));
+            self.collected_bytes = self.messages.iter().map(size_of).sum();
         }
         first
     }
 }
 
-fn partition_of((topic, partition): &Key) -> ffi::TopicPartition {
+pub(super) fn partition_of((topic, partition): &Key) -> ffi::TopicPartition {
     ffi::TopicPartition::new(Arc::clone(topic), *partition)
 }
 

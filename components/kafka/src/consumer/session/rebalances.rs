@@ -46,6 +46,7 @@ impl Session<'_> {
         };
         self.check_rebalance(result);
         self.keep_paused(partitions);
+        self.open_lanes(partitions);
         self.run.status.client.on_answer();
         if let Some(cluster_id) = self.consumer.cluster_id() {
             self.run.status.client.on_cluster_id(cluster_id);
@@ -81,6 +82,7 @@ impl Session<'_> {
         if lost {
             self.tell_lost(&partitions);
         }
+        self.close_lanes(&partitions);
         self.revoking = Some(Revoking {
             partitions,
             since,
@@ -93,6 +95,7 @@ impl Session<'_> {
 
     /// Hands revoked partitions back once nothing of theirs is under way, or when it takes too long.
     pub(super) fn hand_back_revoked(&mut self) {
+        let is_out = self.is_revoked_out();
         let Some(revoking) = &mut self.revoking else { return };
         let Revoking { partitions, since, until, awaits_commits, listener_until, told } = revoking;
         let is_revoked = |(topic, partition): &Key| {
@@ -102,7 +105,7 @@ impl Session<'_> {
             Phase::Processing(processing) => {
                 processing.ends.iter().any(|end| is_revoked(&(Arc::clone(&end.topic), end.partition)))
             }
-            Phase::Collecting | Phase::Backoff { .. } => false,
+            Phase::Collecting | Phase::Backoff { .. } => is_out,
         };
         if !is_processing && !std::mem::replace(awaits_commits, true) {
             if since < until && self.run.settings.commit_policy.is_automatic() {
@@ -137,6 +140,19 @@ impl Session<'_> {
         }
     }
 
+    /// Whether workers are at something of the revoked partitions; once they are not, all that they did is known here.
+    fn is_revoked_out(&mut self) -> bool {
+        let (Some(Revoking { partitions, .. }), Some(concurrent)) = (&self.revoking, &self.concurrent) else {
+            return false;
+        };
+        let is_revoked = |(topic, partition): &Key| {
+            partitions.iter().any(|revoked| revoked.topic == *topic && revoked.partition == *partition)
+        };
+        let is_out = concurrent.crew.is_out(is_revoked);
+        self.look();
+        is_out
+    }
+
     /// Hands revoked partitions back, whatever is under way.
     pub(super) fn hand_back(&mut self) {
         let Some(Revoking { partitions, .. }) = self.revoking.take() else { return };
@@ -156,6 +172,7 @@ impl Session<'_> {
         let status = Arc::clone(&self.run.status);
         self.forget_seeks(|(topic, partition)| !status.ledger().owns(topic, *partition));
         self.show_paused();
+        self.forget_lanes();
         let ledger = self.run.status.ledger();
         self.commits.forget(|(topic, partition)| !ledger.owns(topic, *partition));
         self.run.status.readable(|(topic, partition)| !ledger.owns(topic, *partition));

@@ -269,7 +269,7 @@ fn custom_options_that_librdkafka_refuses_together_are_refused() {
     check(
         "rd_kafka_custom_options: {receive.message.max.bytes: '1000'}",
         expect![
-            "rd_kafka_custom_options.receive.message.max.bytes: must be at least `52429312`, 512 more than `fetch.max.bytes`, found `1000`"
+            "rd_kafka_custom_options.receive.message.max.bytes: must be at least `8389120`, 512 more than `fetch.max.bytes`, found `1000`"
         ],
     );
     check(
@@ -301,7 +301,8 @@ fn the_rules_about_combinations_are_librdkafkas() {
         "fetch.max.bytes: '1000000', receive.message.max.bytes: '1000512'",
         "receive.message.max.bytes: '50000000'",
         "receive.message.max.bytes: '60000000'",
-        "queued.max.messages.kbytes: '1000', receive.message.max.bytes: '1024512'",
+        "receive.message.max.bytes: '8389119'",
+        "receive.message.max.bytes: '8389120'",
         "reconnect.backoff.max.ms: '99'",
         "reconnect.backoff.max.ms: '100'",
         "reconnect.backoff.ms: '10001'",

@@ -110,3 +110,48 @@ async fn a_message_shows_all_its_parts() {
         .unwrap();
     until("messages", || *checked.lock().unwrap(), |count| *count == 2).await;
 }
+
+#[tokio::test]
+async fn a_batch_ends_before_it_has_too_many_bytes_and_a_large_message_comes_alone() {
+    let kafka = Kafka::new(1);
+    let lengths = [1000, 1000, 1000, 1000, 5000, 1000, 1000];
+    let record = |(number, length): (usize, usize)| {
+        Record::new(Bytes::from(format!("{number:0>length$}"))).with_partition(0)
+    };
+    kafka.send(lengths.into_iter().enumerate().map(record)).await;
+    let service = kafka.service("max_batch_size: 100\nmax_batch_bytes: 3000B\npoll_timeout: 3s").await;
+    let (_scope, journal) = service.consume();
+    journal.reached(7).await;
+    assert!(journal.numbers().into_iter().eq(0..7));
+    assert_eq!(journal.sizes(), [3, 1, 1, 2]);
+}
+
+#[tokio::test]
+async fn what_was_collected_behind_a_failed_batch_comes_again_once() {
+    let kafka = Kafka::new(1);
+    let payload = |number: i32| Bytes::from(format!("{number:0>1000}"));
+    kafka.send((0..50).map(|number| Record::new(payload(number)).with_partition(0))).await;
+    let service = kafka.service("max_batch_size: 100\nmax_batch_bytes: 3000B").await;
+    let (journal, calls) = (crate::consumer::support::Journal::default(), Arc::new(Mutex::new(0)));
+    let noted = journal.clone();
+    let scope = service.scope();
+    scope
+        .start(move |batch| {
+            let (noted, calls) = (noted.clone(), Arc::clone(&calls));
+            async move {
+                let call = {
+                    let mut calls = calls.lock().unwrap();
+                    *calls += 1;
+                    *calls
+                };
+                if call % 4 == 0 {
+                    return Err("not today".to_owned());
+                }
+                noted.note(&batch);
+                batch.commit().await.map_err(|error| error.to_string())
+            }
+        })
+        .unwrap();
+    journal.reached(50).await;
+    assert!(journal.numbers().into_iter().eq(0..50), "{:?}", journal.numbers());
+}
