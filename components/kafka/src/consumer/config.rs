@@ -23,7 +23,7 @@ const DEFAULTS: [(&str, &str); 1] = [("fetch.queue.backoff.ms", "10")];
 const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45);
 
 /// The parts of `fetch_memory_max` that messages taken from the client, and those in its queue, may have.
-const HELD_PART: usize = 2;
+const HELD_PART: u64 = 2;
 const FETCH_QUEUE_PART: u64 = 8;
 
 /// The part of `group_id` and `group_instance_id` that stands for the name of the pod.
@@ -281,12 +281,24 @@ impl ConsumerConfig {
         violations.extend(service.check_task_processor("task_processor", &self.task_processor));
         violations
             .extend(service.check_task_processor("callback_task_processor", &self.callback_task_processor));
+        violations.extend(self.check_batch_bytes());
         violations.extend(self.check_session_timeout(service));
         self.check_protocol(service, &mut violations);
         violations.extend(self.common.check_embedded(service));
         self.check_names(&mut violations);
         self.check_forced(&mut violations);
         violations
+    }
+
+    /// A batch has to fit into what may be held.
+    fn check_batch_bytes(&self) -> Option<Violation> {
+        let most = ByteSize::new(self.fetch_memory_max.as_u64() / HELD_PART);
+        self.max_batch_bytes.filter(|bytes| most < *bytes).map(|bytes| {
+            let message = format!(
+                "must not be more than half of `fetch_memory_max`, which is `{most}`, found `{bytes}`"
+            );
+            Violation::new("max_batch_bytes", message)
+        })
     }
 
     /// A member of a classic group has to be allowed to take as long as its session lasts; librdkafka refuses anything else.
@@ -413,7 +425,7 @@ impl ConsumerConfig {
         typed.extend(FORCED.map(|(names, value)| TypedOption::new("", names, value)));
         let defaults = DEFAULTS.map(|(name, value)| (name, value.to_owned()));
         let client = self.common.client_config(connection, &defaults, &typed)?;
-        let held_bytes_max = self.fetch_memory_max.as_usize() / HELD_PART;
+        let held_bytes_max = ByteSize::new(self.fetch_memory_max.as_u64() / HELD_PART).as_usize();
         Ok(Settings {
             options: self.common.describe(connection, &defaults, &typed),
             component: component.to_owned(),

@@ -124,6 +124,8 @@ fn cases() -> Vec<Case> {
         components("A handler of the monitor without a listener for it", "server: {listener: {port: 8080, task_processor: main-task-processor}}\nhandler-log-level:\n  path: /log-level/{level}"),
         components("A port that does not exist", "server: {listener: {port: 80800, task_processor: main-task-processor}}"),
         consumer("A batch that is too small and a processor that is not there", "max_batch_size: 0\ncallback_task_processor: main-task-procesor"),
+        consumer("Batches larger than the memory that they may have", "fetch_memory_max: 16MiB\nmax_batch_bytes: 10MiB"),
+        consumer("A mode of concurrency that does not exist", "concurrency: {mode: keys, max: 0}"),
         consumer("A topic given twice", "topics: [orders, payments, orders]"),
         consumer("A callback that outlasts its session", "max_callback_duration: 30s"),
         consumer("A property that librdkafka does not have", "rd_kafka_custom_options: {fetch.wait.max: '10'}"),

@@ -52,6 +52,32 @@ fn what_is_required_is_enough() {
 }
 
 #[test]
+fn memory_and_concurrency_have_bounds() {
+    check("fetch_memory_max: 8MiB", expect![""]);
+    check("fetch_memory_max: 4GiB", expect![""]);
+    check(
+        "fetch_memory_max: 8388607B",
+        expect!["test.yaml:4:19: fetch_memory_max: expected a size from `8MiB` to `4GiB`, found `8388607B`"],
+    );
+    check("max_batch_bytes: 32MiB", expect![""]);
+    check(
+        "max_batch_bytes: 33554433B",
+        expect![
+            "max_batch_bytes: must not be more than half of `fetch_memory_max`, which is `32MiB`, found `33554433`"
+        ],
+    );
+    check("concurrency: {mode: key}", expect![""]);
+    check("concurrency: {mode: partition, max: 10000, max_pending_per_partition: 10000000}", expect![""]);
+    check(
+        "concurrency: {mode: unordered, max: 10001, max_pending_per_partition: 0}",
+        expect![[r#"
+        test.yaml:4:37: concurrency.max: expected an integer from 1 to 10000, found `10001`
+        test.yaml:4:71: concurrency.max_pending_per_partition: expected an integer from 1 to 10000000, found `0`"#]],
+    );
+    check_property("fetch_memory_max: 64MiB", "queued.max.messages.kbytes", "8192");
+}
+
+#[test]
 fn bounds_hold_on_both_sides() {
     check(
         "max_batch_size: 0",
