@@ -41,9 +41,12 @@ fn metric(service: &TestService, family: &str) -> f64 {
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
+/// A message: partition, offset, key and payload.
+type Entry = (i32, i64, String, String);
+
 /// What callbacks were done with.
 #[derive(Debug, Clone, Default)]
-struct Journal(Arc<Mutex<Vec<(i32, i64, String, String)>>>);
+struct Journal(Arc<Mutex<Vec<Entry>>>);
 
 impl Journal {
     fn note(&self, batch: &Batch) {
@@ -56,7 +59,7 @@ impl Journal {
         self.0.lock().expect("no test panics while it holds it").extend(entries);
     }
 
-    fn entries(&self) -> Vec<(i32, i64, String, String)> {
+    fn entries(&self) -> Vec<Entry> {
         self.0.lock().expect("no test panics while it holds it").clone()
     }
 
@@ -67,7 +70,7 @@ impl Journal {
 
 /// How many messages of each partition were done, and that none was done twice.
 #[track_caller]
-fn ends(entries: &[(i32, i64, String, String)]) -> BTreeMap<i32, i64> {
+fn ends(entries: &[Entry]) -> BTreeMap<i32, i64> {
     let mut offsets: BTreeMap<i32, BTreeSet<i64>> = BTreeMap::new();
     for (partition, offset, ..) in entries {
         assert!(offsets.entry(*partition).or_default().insert(*offset), "{partition}:{offset} came twice");

@@ -462,6 +462,7 @@ fn every_option_is_logged_with_its_origin_and_no_secret_is() {
         group.protocol=classic (group_protocol)
         max.poll.interval.ms=300000 (max_callback_duration)
         metadata.max.age.ms=900000 (metadata_max_age)
+        queued.max.messages.kbytes=8192 (fetch_memory_max)
         security.protocol=PLAINTEXT (security_protocol)
         statistics.interval.ms=5000 (statistics_interval)
         topic.metadata.refresh.interval.ms=300000 (topic_metadata_refresh_interval)
