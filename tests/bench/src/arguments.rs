@@ -51,7 +51,7 @@ pub struct Arguments {
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Op {
-    /// Awaited sends, [`CONCURRENCY`] at a time.
+    /// Awaited sends, [`CONCURRENCY`] at a time: as many senders, each of which sends one record and waits for it.
     Produce,
     /// Many records in one call.
     ProduceBatch,

@@ -1,3 +1,4 @@
-//! Every client of the benchmarks works, and prints what the contract says.
+//! Every client of the benchmarks works, and prints what the contract says; idle ones do nothing.
 
 mod clients;
+mod idle;

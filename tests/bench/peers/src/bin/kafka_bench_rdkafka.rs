@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use mainspring_bench::{Arguments, BATCH, CONCURRENCY, IN_FLIGHT_MAX, Meter, Op, Payloads, Report};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
@@ -61,15 +62,20 @@ async fn one_by_one(contract: &Arguments) -> Result<Report, KafkaError> {
     let producer = producer(contract)?;
     let payloads = Payloads::new(contract.size);
     let meter = Meter::start(CLIENT, Op::Produce);
-    let send = |number| {
-        let record = FutureRecord::<(), _>::to(&contract.topic).payload(payloads.slice(number));
-        producer.send(record, Timeout::Never)
-    };
-    let mut sends = stream::iter(0..contract.messages).map(send).buffer_unordered(CONCURRENCY);
-    while let Some(sent) = sends.next().await {
-        sent.map_err(|(error, _record)| error)?;
+    let (producer, payloads) = (&producer, &payloads);
+    let mut senders: FuturesUnordered<_> = (0..CONCURRENCY.min(contract.messages))
+        .map(|first| async move {
+            for number in (first..contract.messages).step_by(CONCURRENCY) {
+                let record = FutureRecord::<(), _>::to(&contract.topic).payload(payloads.slice(number));
+                producer.send(record, Timeout::Never).await.map_err(|(error, _record)| error)?;
+            }
+            Ok::<(), KafkaError>(())
+        })
+        .collect();
+    while let Some(sender) = senders.next().await {
+        sender?;
     }
-    drop(sends);
+    drop(senders);
     Ok(meter.stop(contract.messages, (contract.messages * contract.size) as u64))
 }
 

@@ -131,27 +131,45 @@ fn modes(plan: &Plan<'_>, page: &mut String) -> anyhow::Result<()> {
         Op::Consume,
         &[
             ("as it is", ours, &[]),
-            ("librdkafka's `queued.min.messages` and `fetch.queue.backoff.ms`", ours, LIBRDKAFKA_DEFAULTS),
             ("without librdkafka's statistics", ours, &["--key", "statistics_interval=0s"]),
             ("librdkafka's statistics every second", ours, &["--key", "statistics_interval=1s"]),
-            ("plain C, librdkafka's defaults", c, &[]),
-            ("plain C, without the wait", c, &["--option", "fetch.queue.backoff.ms=1"]),
         ],
         &["--keys", "10000"],
     )?;
     write!(
         page,
         "\n## Ways to consume\n
-100 bytes, 10000 different keys, `x` is relative to the first row. Once `queued.min.messages` wait to be consumed, librdkafka
-stops fetching for `fetch.queue.backoff.ms`, a second by default: a consumer that is slower than the fetcher is starved of
-messages for the rest of that second, again and again. Mainspring's defaults do not do that; see the second row, and plain C.\n\n{}",
+100 bytes, 10000 different keys, batches of 500; `x` is relative to the first row. Counters are always on, and part of every
+figure of this page; what can be switched off is librdkafka's statistics.\n\n{}",
         relative(&consuming)
+    )?;
+    let slow = ["--work-ns", "1000"];
+    let slow_with = |more: &[&'static str]| [&slow[..], more].concat();
+    let (as_it_is, trapped) = (slow_with(&[]), slow_with(LIBRDKAFKA_DEFAULTS));
+    let not_trapped = slow_with(&["--option", "fetch.queue.backoff.ms=1"]);
+    let starving = plan.ways(
+        Op::Consume,
+        &[
+            ("Mainspring as it is", ours, &as_it_is),
+            ("Mainspring with librdkafka's two defaults", ours, &trapped),
+            ("plain C with librdkafka's two defaults", c, &trapped),
+            ("plain C with `fetch.queue.backoff.ms: 1`", c, &not_trapped),
+        ],
+        &[],
+    )?;
+    write!(
+        page,
+        "\n## A consumer that is slower than the fetcher\n
+It works 1 us on each message, so that it could take 1000000 of them per second. Once `queued.min.messages` (100000) wait to be
+consumed, librdkafka stops fetching for `fetch.queue.backoff.ms`, a second by default, and the consumer runs dry for the rest of
+that second, again and again. (Its processor time is mostly that work.)\n\n{}",
+        relative(&starving)
     )?;
     let producing = plan.ways(
         Op::Produce,
         &[
             ("as it is", ours, &[]),
-            ("from 10000 tasks", ours, &["--by-tasks"]),
+            ("by 10000 tasks", ours, &["--by-tasks"]),
             ("without librdkafka's statistics", ours, &["--key", "statistics_interval=0s"]),
             ("librdkafka's statistics every second", ours, &["--key", "statistics_interval=1s"]),
         ],
@@ -160,8 +178,7 @@ messages for the rest of that second, again and again. Mainspring's defaults do 
     write!(
         page,
         "\n## Ways to produce\n
-Awaited sends of 100 bytes. Counters are always on, and part of every figure of this page; what can be switched off is
-librdkafka's statistics.\n\n{}",
+Awaited sends of 100 bytes, by 10000 senders in one task unless said otherwise.\n\n{}",
         relative(&producing)
     )?;
     Ok(())

@@ -3,6 +3,7 @@
 use std::future::ready;
 use std::sync::Arc;
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mainspring::kafka::{Producer, Record, SendBatchError, SendError};
 use mainspring::prelude::*;
@@ -12,19 +13,24 @@ use crate::bench::Work;
 
 const CLIENT: &str = "mainspring";
 
-/// One task that waits for many sends.
+/// One task with many senders, each of which sends and waits, again and again.
 pub(crate) async fn one_by_one(work: Work, producer: Producer) -> Result<Report, SendError> {
     let (messages, size, records) = (work.messages, work.size, Records::new(work));
     let meter = Meter::start(CLIENT, Op::Produce);
-    stream::iter(0..messages)
-        .map(|number| Ok(producer.send(records.get(number))))
-        .try_buffer_unordered(CONCURRENCY)
-        .try_for_each(|_delivery| ready(Ok(())))
-        .await?;
+    let (producer, records) = (&producer, &records);
+    let senders: FuturesUnordered<_> = (0..CONCURRENCY.min(messages))
+        .map(|first| async move {
+            for number in (first..messages).step_by(CONCURRENCY) {
+                producer.send(records.get(number)).await?;
+            }
+            Ok(())
+        })
+        .collect();
+    senders.try_for_each(|()| ready(Ok(()))).await?;
     Ok(meter.stop(messages, (messages * size) as u64))
 }
 
-/// Many tasks, as many requests would be, each of which sends and waits, again and again.
+/// As many tasks, as if each were a request.
 pub(crate) async fn by_tasks(work: Work, producer: Producer, cx: ComponentContext) -> Result<Report, String> {
     let (messages, size, records) = (work.messages, work.size, Arc::new(Records::new(work)));
     let meter = Meter::start(CLIENT, Op::Produce);
