@@ -92,7 +92,7 @@ fn count_all(binary: &Path, brokers: &str) -> anyhow::Result<PerMessage> {
     bench.fill("few", FEW)?;
     bench.fill("many", MANY)?;
     // A classic group of the mock cluster takes seconds to join.
-    let options = ["--option", "group.protocol=consumer", "--option", "fetch.wait.max.ms=10"];
+    let options = ["--key", "group_protocol=consumer", "--option", "fetch.wait.max.ms=10"];
     let [consuming] = bench.per_message("consume", &options, |counts| [counts.others + counts.reports])?;
     counted.insert("consume".to_owned(), consuming);
     Ok(counted)

@@ -82,6 +82,8 @@ pub(crate) fn text(flags: &Flags) -> String {
         "topics": [topic],
         "max_batch_size": BATCH,
         "poll_timeout": if *op == Op::Latency { "0s" } else { "100ms" },
+        "commit_policy": "periodic",
+        "commit_interval": "1s",
         "auto_offset_reset": if *op == Op::Latency { "end" } else { "beginning" },
         "rd_kafka_custom_options": options(&[]),
     });

@@ -1,4 +1,4 @@
-//! `consume`.
+//! `consume`. The component commits by itself, once a second and when it stops.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,6 @@ use mainspring_bench::{Meter, Op};
 
 use crate::bench::{Work, finish};
 
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-
 /// What has been read so far.
 #[derive(Debug, Default)]
 struct Progress {
@@ -20,7 +18,6 @@ struct Progress {
     bytes: u64,
     /// Of the bytes that were looked at, so that looking is not optimised away.
     sum: u64,
-    committed: Option<Instant>,
 }
 
 /// Reads until there is enough, then ends the service.
@@ -48,15 +45,9 @@ impl Progress {
         while 0 < work.work_ns && Instant::now() < until {
             std::hint::spin_loop();
         }
-        let is_complete = work.messages <= self.messages;
-        if is_complete && !was_complete {
+        if work.messages <= self.messages && !was_complete {
             assert_ne!(self.sum, 0, "payloads are text");
             finish(service, &meter.stop(self.messages, self.bytes));
-        }
-        let is_due = self.committed.is_none_or(|last| COMMIT_INTERVAL <= last.elapsed());
-        if is_due || is_complete {
-            batch.commit();
-            self.committed = Some(Instant::now());
         }
     }
 }
