@@ -20,6 +20,6 @@ mod threads;
 
 pub use arguments::{Arguments, BATCH, CONCURRENCY, IN_FLIGHT_MAX, Op};
 pub use payloads::Payloads;
-pub use programs::{build, workspace};
+pub use programs::{build, output, workspace};
 pub use report::{Latencies, LatencyReport, Meter, Report};
 pub use threads::{Activity, Threads, resident_kb};

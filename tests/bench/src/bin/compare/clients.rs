@@ -2,14 +2,18 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use mainspring_bench::{LatencyReport, Report, workspace};
+use anyhow::Context as _;
+use mainspring_bench::{LatencyReport, Report, output, workspace};
 
 /// Says what to do where there is no Go; Debian's own may be too old for franz-go.
 const NO_GO: &str = "\
 !!! franz-go is NOT measured: there is no Go toolchain that builds tests/bench/go (see above). Install one, then again:
 !!!     curl -L https://go.dev/dl/go1.26.0.linux-amd64.tar.gz | tar -xz -C \"$HOME\" && PATH=\"$HOME/go/bin:$PATH\"";
+
+/// A measurement takes seconds; one that takes so long is stuck.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// One program that obeys the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,16 +66,8 @@ impl Clients {
 impl Client {
     /// Runs it to its end and reads its line.
     fn line(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-        let output = Command::new(&self.path)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .with_context(|| format!("cannot run {}", self.path.display()))?;
-        if !output.status.success() {
-            bail!("{} {} failed: {}", self.name, arguments.join(" "), output.status);
-        }
-        Ok(output.stdout)
+        output(Command::new(&self.path).args(arguments), LIMIT)
+            .with_context(|| format!("{} {}", self.path.display(), arguments.join(" ")))
     }
 
     /// One measurement.

@@ -133,6 +133,7 @@ fn modes(plan: &Plan<'_>, page: &mut String) -> anyhow::Result<()> {
             ("as it is", ours, &[]),
             ("without librdkafka's statistics", ours, &["--key", "statistics_interval=0s"]),
             ("librdkafka's statistics every second", ours, &["--key", "statistics_interval=1s"]),
+            ("`concurrency: {mode: key, max: 8}`", ours, &["--key", r#"concurrency={"mode":"key","max":8}"#]),
         ],
         &["--keys", "10000"],
     )?;
