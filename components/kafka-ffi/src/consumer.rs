@@ -258,9 +258,10 @@ impl Consumer {
             let count = self.inner.fetched.take_messages(&mut raws[..wanted]);
             for raw in raws.iter().take(count).copied().filter_map(NonNull::new) {
                 // SAFETY: the queue gave this message to us, and it is used only here.
-                match unsafe { Message::take(raw, &self.inner.client) } {
-                    Ok(message) => messages.push(message),
-                    Err(error) => errors.push(error),
+                let message = unsafe { Message::take(raw, &self.inner.client) };
+                match message.to_error() {
+                    None => messages.push(message),
+                    Some(error) => errors.push(error),
                 }
             }
             taken += count;

@@ -65,20 +65,19 @@ pub struct MessageError {
 }
 
 impl Message {
-    /// Takes over a message from a fetch queue; entries that carry an error come back as such.
+    /// Takes over a message from a fetch queue; see [`Message::to_error`] for entries that carry an error.
     ///
     /// # Safety
     /// `raw` is a message of `client` that the caller owns and does not use again.
-    pub(crate) unsafe fn take(
-        raw: NonNull<sys::rd_kafka_message_t>,
-        client: &Client,
-    ) -> Result<Message, MessageError> {
-        let message =
-            Message { raw, client: client.clone(), headers: OnceLock::new(), shared: OnceLock::new() };
-        match message.code().ok() {
-            Ok(()) => Ok(message),
-            Err(code) => Err(message.error(code)),
-        }
+    #[inline]
+    pub(crate) unsafe fn take(raw: NonNull<sys::rd_kafka_message_t>, client: &Client) -> Message {
+        Message { raw, client: client.clone(), headers: OnceLock::new(), shared: OnceLock::new() }
+    }
+
+    /// What is said instead of a message, if this is none.
+    #[inline]
+    pub(crate) fn to_error(&self) -> Option<MessageError> {
+        self.code().ok().err().map(|code| self.error(code))
     }
 
     fn code(&self) -> KafkaCode {
@@ -88,6 +87,7 @@ impl Message {
         KafkaCode::from_raw(unsafe { sys::code_at(code) })
     }
 
+    #[cold]
     fn error(&self, code: KafkaCode) -> MessageError {
         // SAFETY: `self` owns the live message; the text belongs to it.
         let text = unsafe { sys::rd_kafka_message_errstr(self.raw.as_ptr()) };
@@ -118,6 +118,7 @@ impl Message {
     /// A number that messages of one topic and client share, and messages of other topics of the client do not have: to tell
     /// topics apart without comparing their names.
     #[must_use]
+    #[inline]
     pub fn topic_id(&self) -> usize {
         // SAFETY: `self` owns the live message; one place is read, and the address in it is not used.
         unsafe { (*self.raw.as_ptr()).rkt }.addr()
@@ -125,6 +126,7 @@ impl Message {
 
     /// The partition.
     #[must_use]
+    #[inline]
     pub fn partition(&self) -> i32 {
         // SAFETY: `self` owns the live message; one place is read.
         unsafe { (*self.raw.as_ptr()).partition }
@@ -132,6 +134,7 @@ impl Message {
 
     /// The offset in its partition.
     #[must_use]
+    #[inline]
     pub fn offset(&self) -> i64 {
         // SAFETY: `self` owns the live message; one place is read.
         unsafe { (*self.raw.as_ptr()).offset }
@@ -162,6 +165,17 @@ impl Message {
         let share = || Arc::new(Shared { raw: self.raw, _client: self.client.clone() });
         let shared = self.shared.get_or_init(share);
         Some(Bytes::from_owner(SharedPayload(Arc::clone(shared))))
+    }
+
+    /// Bytes of key and payload.
+    #[must_use]
+    #[inline]
+    pub fn size(&self) -> usize {
+        // SAFETY: `self` owns the live message; one place is read.
+        let key_len = unsafe { (*self.raw.as_ptr()).key_len };
+        // SAFETY: as above.
+        let len = unsafe { (*self.raw.as_ptr()).len };
+        key_len + len
     }
 
     /// When the message was created or stored, if it says so.

@@ -15,7 +15,7 @@ pub(crate) use crate::client::changes::{Change, ConnectionChanges};
 pub(crate) use crate::client::config::TypedOption;
 pub use crate::client::config::{CommonConfig, SaslMechanism, SecurityProtocol};
 pub(crate) use crate::client::connection::{Connection, Credentials};
-pub(crate) use crate::client::events::{log_at, options as log_options};
+pub(crate) use crate::client::events::{is_logged_at, log_at, options as log_options};
 pub(crate) use crate::client::recent::RecentAverage;
 pub(crate) use crate::client::state::{ClientState, Role, broker_of};
 pub(crate) use crate::client::statistics::Statistics;

@@ -22,6 +22,23 @@ macro_rules! log_at {
 }
 pub(crate) use log_at;
 
+/// Whether a record at a level that is known at run time only would be logged: asked once for many of them.
+macro_rules! is_logged_at {
+    ($level:expr) => {
+        match $level {
+            ::mainspring_logging::Level::Trace => ::tracing::enabled!(::tracing::Level::TRACE),
+            ::mainspring_logging::Level::Debug => ::tracing::enabled!(::tracing::Level::DEBUG),
+            ::mainspring_logging::Level::Info => ::tracing::enabled!(::tracing::Level::INFO),
+            ::mainspring_logging::Level::Warning => ::tracing::enabled!(::tracing::Level::WARN),
+            ::mainspring_logging::Level::Error | ::mainspring_logging::Level::Critical => {
+                ::tracing::enabled!(::tracing::Level::ERROR)
+            }
+            ::mainspring_logging::Level::None => false,
+        }
+    };
+}
+pub(crate) use is_logged_at;
+
 /// Lines about what comes as an event as well, and is logged as that: a broker connection or the client failing, a member
 /// that does not poll.
 const ALSO_EVENTS: [&str; 3] = ["FAIL", "FATAL", "MAXPOLL"];

@@ -11,7 +11,7 @@ use crate::consumer::batch::{Batch, Committer, Handed};
 use crate::consumer::crew::Lent;
 use crate::consumer::ledger::BatchEnd;
 use crate::consumer::message::{ConsumedMessage, Message};
-use crate::consumer::run::{Callback, CallbackError};
+use crate::consumer::run::{Call, Callback, CallbackError};
 
 /// One that is given batches.
 pub(crate) fn of_batches<F, Fut, E>(callback: F) -> Callback
@@ -20,9 +20,9 @@ where
     Fut: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<CallbackError> + 'static,
 {
-    Arc::new(move |batch| {
+    Arc::new(move |batch, call: &mut Call| {
         let processing = callback(batch);
-        Box::pin(async move { processing.await.map_err(Into::into) })
+        call.set(async move { processing.await.map_err(Into::into) });
     })
 }
 
@@ -33,9 +33,9 @@ where
     E: Into<CallbackError> + 'static,
 {
     let callback = Arc::new(callback);
-    Arc::new(move |batch| {
+    Arc::new(move |batch, call: &mut Call| {
         let callback = Arc::clone(&callback);
-        Box::pin(async move { block_in_place(|| callback(batch)).map_err(Into::into) })
+        call.set(async move { block_in_place(|| callback(batch)).map_err(Into::into) });
     })
 }
 
@@ -47,9 +47,9 @@ where
     E: Into<CallbackError> + 'static,
 {
     let callback = Arc::new(callback);
-    Arc::new(move |batch| {
+    Arc::new(move |batch: Batch, call: &mut Call| {
         let callback = Arc::clone(&callback);
-        Box::pin(async move {
+        call.set(async move {
             let mut progress = Progress::of(&batch);
             for message in batch.into_messages() {
                 let end = progress.end_of(&message);
@@ -58,7 +58,7 @@ where
             }
             progress.finish();
             Ok(())
-        })
+        });
     })
 }
 

@@ -26,7 +26,7 @@ use crate::consumer::events::{self, Failure};
 use crate::consumer::lanes::{Flow, Incoming, Lanes, Limits, Lot, Mark, Moved};
 use crate::consumer::ledger::Key;
 use crate::consumer::message::Message;
-use crate::consumer::run::Callback;
+use crate::consumer::run::{Callback, call};
 use crate::consumer::status::Status;
 
 /// Longest time for which progress is not told while every worker has work.
@@ -276,9 +276,9 @@ impl Crew {
                     last = Some(here);
                 }
                 let Some(place) = place else { continue };
-                let key = message.key();
-                let size = key.map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len);
-                let key_hash = key.filter(|_| by_key).map(|key| self.hashes.hash_one(key));
+                let size = message.size();
+                let key = if by_key { message.key() } else { None };
+                let key_hash = key.map(|key| self.hashes.hash_one(key));
                 let mark = Mark {
                     offset: message.offset(),
                     timestamp_ms: message.timestamp().map(ffi::Timestamp::millis),
@@ -506,7 +506,7 @@ impl State {
 /// What one worker does until the crew ends.
 pub(crate) async fn work(crew: Arc<Crew>, worker: usize, desk: Desk) -> Result<(), String> {
     let Desk { callback, committer, status, settings } = desk;
-    let mut turn = Turn::default();
+    let (mut turn, mut call) = (Turn::default(), call());
     while let Some((lot, skip, began)) = poll_fn(|cx| crew.poll_next(worker, &mut turn, cx)).await {
         // Batches may be many and callbacks short: others on this thread must get in.
         tokio::task::coop::consume_budget().await;
@@ -514,7 +514,10 @@ pub(crate) async fn work(crew: Arc<Crew>, worker: usize, desk: Desk) -> Result<(
         let lent = Lent { crew: Arc::clone(&crew), lot: Arc::clone(&lot), skip, n_meant };
         events::batch_begins(&status, &settings, lent.messages());
         let batch = Batch::of_lot(lent.clone(), committer.clone());
-        let processing = async { callback(batch).await.map_err(|error| Chain(&*error).to_string()) };
+        let processing = async {
+            callback(batch, &mut call);
+            (&mut call).await.map_err(|error| Chain(&*error).to_string())
+        };
         match committer.clone().inside(Handed::Lot(lent), processing).await {
             Ok(()) => {
                 events::lot_succeeded(&status, &lot, n_meant - skip, began.elapsed());

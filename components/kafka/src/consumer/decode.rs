@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::consumer::batch::{Batch, CommitFuture, Committer, Handed, What};
 use crate::consumer::events;
 use crate::consumer::message::{ConsumedMessage, Message};
-use crate::consumer::run::{Callback, CallbackError};
+use crate::consumer::run::{Call, Callback, CallbackError};
 use crate::consumer::status::Status;
 
 /// Makes values of messages.
@@ -290,9 +290,9 @@ where
     E: Into<CallbackError> + 'static,
 {
     let shared = Arc::new((Decoding { decoder, policy, status }, callback));
-    Arc::new(move |batch: Batch| {
+    Arc::new(move |batch: Batch, call: &mut Call| {
         let shared = Arc::clone(&shared);
-        Box::pin(async move {
+        call.set(async move {
             let (decoding, callback) = &*shared;
             let (committer, handed) = (batch.committer().clone(), batch.handed().clone());
             let mut messages = Vec::with_capacity(batch.len());
@@ -303,7 +303,7 @@ where
                 return Ok(());
             }
             callback(TypedBatch { messages, committer, handed }).await.map_err(Into::into)
-        })
+        });
     })
 }
 

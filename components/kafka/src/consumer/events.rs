@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use mainspring_kafka_ffi::{KafkaError, MessageError, TopicPartition};
-use mainspring_logging::Level;
 use tokio::time::Instant;
 
-use crate::client::log_at;
+use crate::client::{is_logged_at, log_at};
 use crate::consumer::batch::CommitRequest;
 use crate::consumer::commits::{Answer, Outcome};
 use crate::consumer::config::Settings;
@@ -139,10 +138,10 @@ pub(crate) fn fetch_error(
 /// Messages are handed to a callback.
 pub(crate) fn batch_begins(status: &Status, settings: &Settings, messages: &[Message]) {
     status.metrics.batch(messages.len());
-    for run in messages.chunk_by(|a, b| a.topic() == b.topic()) {
-        status.metrics.topic(run[0].topic()).delivered(run.iter().filter_map(Message::timestamp));
+    for run in messages.chunk_by(|a, b| a.topic_id() == b.topic_id()) {
+        status.metrics.topic(run[0].topic()).delivered(run.iter().filter_map(Message::timestamp_ms));
     }
-    if settings.operation_level == Level::None {
+    if !is_logged_at!(settings.operation_level) {
         return;
     }
     for message in messages {

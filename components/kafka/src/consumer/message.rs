@@ -45,6 +45,16 @@ impl Message {
         self.raw().leader_epoch()
     }
 
+    /// See [`ffi::Message::topic_id`].
+    pub(crate) fn topic_id(&self) -> usize {
+        self.raw().topic_id()
+    }
+
+    /// Its time in milliseconds since the Unix epoch, where it has one.
+    pub(crate) fn timestamp_ms(&self) -> Option<i64> {
+        self.raw().timestamp().map(ffi::Timestamp::millis)
+    }
+
     /// The topic.
     #[must_use]
     pub fn topic(&self) -> &str {
@@ -84,7 +94,7 @@ impl Message {
     /// When the producer created it or the broker stored it, whichever the topic records; whole milliseconds.
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
-        let millis = self.raw().timestamp()?.millis();
+        let millis = self.timestamp_ms()?;
         let since_epoch = Duration::from_millis(millis.unsigned_abs());
         if millis < 0 {
             SystemTime::UNIX_EPOCH.checked_sub(since_epoch)

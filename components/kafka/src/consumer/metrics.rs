@@ -395,18 +395,23 @@ impl TopicMetrics {
         self.failed.add(as_u64(messages));
     }
 
-    /// Messages with these timestamps are handed to a callback.
-    pub(crate) fn delivered(&self, timestamps: impl Iterator<Item = SystemTime>) {
-        let now = SystemTime::now();
-        let (mut sum_ms, mut count) = (0.0, 0);
-        for timestamp in timestamps {
-            // Clocks of others may be ahead of ours.
-            let delay = now.duration_since(timestamp).unwrap_or_default().as_secs_f64();
-            self.delivery_delay.observe(delay);
-            sum_ms += delay * 1e3;
+    /// Messages with these timestamps, in milliseconds since the Unix epoch, are handed to a callback.
+    pub(crate) fn delivered(&self, timestamps: impl Iterator<Item = i64> + Clone) {
+        let now = i64::try_from(unix_millis()).unwrap_or(i64::MAX);
+        // Clocks of others may be ahead of ours.
+        let delays = timestamps.map(|timestamp| now.saturating_sub(timestamp).max(0));
+        let (mut count, mut sum, mut least, mut most) = (0_u32, 0_i64, i64::MAX, 0);
+        for delay in delays.clone() {
             count += 1;
+            sum = sum.saturating_add(delay);
+            (least, most) = (least.min(delay), most.max(delay));
         }
-        lock(&self.recent_delay).add(Instant::now(), sum_ms, count);
+        let seconds = |delay: i64| offset_as_f64(delay) / 1e3;
+        // What arrives together is mostly of one age.
+        if 0 < count && !self.delivery_delay.observe_between(seconds(least), seconds(most), count) {
+            delays.for_each(|delay| self.delivery_delay.observe(seconds(delay)));
+        }
+        lock(&self.recent_delay).add(Instant::now(), offset_as_f64(sum), count);
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::join_all;
 use mainspring_core::ComponentContext;
 use mainspring_engine::{Task, TaskProcessor};
 use mainspring_kafka_ffi::{ClientConfig, Consumer};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
 use crate::client::Credentials;
 use crate::consumer::batch::{Batch, Committer, Request, next_request};
@@ -24,8 +24,16 @@ use crate::consumer::tuning::Tuning;
 /// What a callback's error becomes.
 pub(crate) type CallbackError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The user's callback, whatever its type was.
-pub(crate) type Callback = Arc<dyn Fn(Batch) -> BoxFuture<'static, Result<(), CallbackError>> + Send + Sync>;
+/// Room for one call of the callback, used again for the next one.
+pub(crate) type Call = ReusableBoxFuture<'static, Result<(), CallbackError>>;
+
+/// The user's callback, whatever its type was: puts a call of it into the room that it is given.
+pub(crate) type Callback = Arc<dyn Fn(Batch, &mut Call) + Send + Sync>;
+
+/// Room for calls; empty.
+pub(crate) fn call() -> Call {
+    Call::new(std::future::ready(Ok(())))
+}
 
 /// A call of the callback; its error as text, because what a user's error does when shown or dropped is the callback's affair.
 pub(crate) type CallbackTask = Task<Result<(), String>>;

@@ -1,5 +1,6 @@
-//! Tests of what needs no broker: the configuration, the ledger, the queue of commits.
+//! Tests of what needs no broker: the configuration, the ledger, the queue of commits, and all of it together.
 
 mod commits;
 mod config;
 mod ledger;
+mod model;

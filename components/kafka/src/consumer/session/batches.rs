@@ -11,7 +11,7 @@ use crate::consumer::batch::{Batch, Handed};
 use crate::consumer::events::{self, Failure};
 use crate::consumer::ledger::{BatchEnd, Taken};
 use crate::consumer::message::Message;
-use crate::consumer::run::ClientFailure;
+use crate::consumer::run::{ClientFailure, call};
 use crate::consumer::session::{Phase, Processing, Session};
 use crate::consumer::status::{State, Status};
 
@@ -34,7 +34,7 @@ impl Session<'_> {
             self.collect_until = Instant::now() + self.run.settings.poll_timeout;
         }
         let mut all_ours = true;
-        self.collected_bytes += added.iter().map(size_of).sum::<usize>();
+        self.collected_bytes += added.iter().map(ffi::Message::size).sum::<usize>();
         for run in added.chunk_by(is_same_partition) {
             let first = &run[0];
             let is_ours = !self.is_sought(first.topic(), first.partition())
@@ -63,7 +63,7 @@ impl Session<'_> {
         });
         drop(ledger);
         self.messages = messages;
-        self.collected_bytes = self.messages.iter().map(size_of).sum();
+        self.collected_bytes = self.messages.iter().map(ffi::Message::size).sum();
     }
 
     pub(super) fn begin_batch(&mut self) {
@@ -80,7 +80,11 @@ impl Session<'_> {
         let batch = Batch::new(messages, committer.clone(), Arc::clone(&ends));
         let callback = Arc::clone(&self.run.callback);
         // Called, and its error shown and dropped, inside the task, so that a panic in any of that is caught as well.
-        let callback = async move { callback(batch).await.map_err(|error| Chain(&*error).to_string()) };
+        let callback = async move {
+            let mut call = call();
+            callback(batch, &mut call);
+            call.await.map_err(|error| Chain(&*error).to_string())
+        };
         let callback = committer.inside(Handed::Ends(Arc::clone(&ends)), callback);
         let status = Arc::clone(&self.run.status);
         let callback = async move {
@@ -100,13 +104,13 @@ impl Session<'_> {
         if batch_max < self.messages.len() || bytes_max < self.collected_bytes {
             let mut bytes = 0;
             let fits = self.messages.iter().take(batch_max).take_while(|message| {
-                bytes += size_of(message);
+                bytes += message.size();
                 bytes <= bytes_max
             });
             // One that is too large goes alone.
             rest = self.messages.split_off(fits.count().max(1));
         }
-        self.collected_bytes = rest.iter().map(size_of).sum();
+        self.collected_bytes = rest.iter().map(ffi::Message::size).sum();
         std::mem::replace(&mut self.messages, rest)
     }
 
@@ -210,7 +214,7 @@ impl Session<'_> {
             positions.iter().any(|it| it.partition == message.partition() && *it.topic == *message.topic())
         };
         self.messages.retain(|message| !is_set_back(message));
-        self.collected_bytes = self.messages.iter().map(size_of).sum();
+        self.collected_bytes = self.messages.iter().map(ffi::Message::size).sum();
         match self.consumer.seek(&positions) {
             Ok(()) => events::rolled_back(&self.run.status, &positions),
             Err(error) => {
@@ -235,11 +239,6 @@ fn taken(run: &[ffi::Message]) -> Taken {
     let (first, last) = (&run[0], &run[run.len() - 1]);
     let timestamp_ms = first.timestamp().map(|timestamp| timestamp.millis());
     Taken { offset: first.offset(), timestamp_ms, next: last.offset() + 1 }
-}
-
-/// Bytes of key and payload.
-pub(super) fn size_of(message: &ffi::Message) -> usize {
-    message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len)
 }
 
 fn is_same_partition(a: &ffi::Message, b: &ffi::Message) -> bool {

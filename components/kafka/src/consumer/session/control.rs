@@ -11,7 +11,6 @@ use crate::consumer::error::ControlError;
 use crate::consumer::events;
 use crate::consumer::ledger::Key;
 use crate::consumer::session::Session;
-use crate::consumer::session::batches::size_of;
 
 /// Longest wait for librdkafka's main thread to take a seek; it asks nobody for that.
 const SEEK_WAIT: Duration = Duration::from_secs(1);
@@ -209,7 +208,7 @@ impl Session<'_> {
         let first = self.messages.iter().find(|message| is_of(message)).map(ffi::Message::offset);
         if first.is_some() {
             self.messages.retain(|message| !is_of(message));
-            self.collected_bytes = self.messages.iter().map(size_of).sum();
+            self.collected_bytes = self.messages.iter().map(ffi::Message::size).sum();
         }
         first
     }
