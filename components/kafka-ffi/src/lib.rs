@@ -30,6 +30,8 @@
 
 mod sys;
 
+#[cfg(feature = "allocations")]
+mod allocations;
 mod batch;
 mod client;
 mod code;
@@ -46,6 +48,8 @@ mod queries;
 mod queue;
 mod teardown;
 
+#[cfg(feature = "allocations")]
+pub use crate::allocations::CountingAllocator;
 pub use crate::batch::{BatchDelivery, BatchSender, Outcomes, batch};
 pub use crate::client::{builtin_features, version};
 pub use crate::code::KafkaCode;
