@@ -69,6 +69,7 @@ fn integration_tests_are_one_binary() {
     };
     check_package(package(&[]), &[]);
     check_package(package(&["it"]), &[]);
+    check_package(package(&["consumed_allocations", "it"]), &[]);
     let expected = |names: &str| {
         format!(
             "framework/core/Cargo.toml:1: integration tests are {names}; \
