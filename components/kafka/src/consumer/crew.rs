@@ -32,6 +32,11 @@ use crate::consumer::status::Status;
 /// Longest time for which progress is not told while every worker has work.
 const TELL_AFTER: Duration = Duration::from_millis(5);
 
+/// Messages that wait for nothing but a callback, per worker and in all: with so many none is taken from the client, whose
+/// queue waits more cheaply. A partition that is slow stands apart from that, for its messages wait for each other.
+const READY_PER_WORKER: usize = 64;
+const READY_MIN: usize = 2048;
+
 /// What a message takes of the memory budget besides its key and payload: librdkafka's entry for it, and ours.
 pub(crate) const MESSAGE_OVERHEAD: usize = 512;
 
@@ -365,7 +370,9 @@ impl Crew {
         state.looked = now;
         state.lanes.drain_moved(|it| moved.push(it));
         let held = state.lanes.bytes();
-        let room = state.lanes.limits.bytes_max.saturating_sub(held);
+        let has_enough = state.ready_max() <= state.lanes.n_ready_messages();
+        let left = state.lanes.limits.bytes_max.saturating_sub(held);
+        let room = if has_enough { 0 } else { left };
         state.is_full = room == 0;
         let flow = state.lanes.flow();
         Look { flow, next_due: state.lanes.next_due(), n_failed: state.lanes.n_failed(), held, room }
@@ -484,9 +491,16 @@ impl State {
         Some(Failed { lot, n_done, n_undone, took: now.saturating_duration_since(began), is_overdue })
     }
 
+    fn ready_max(&self) -> usize {
+        let batches = self.lanes.limits.batch_max.saturating_mul(2);
+        READY_MIN.max(batches).max(self.workers.len() * READY_PER_WORKER)
+    }
+
     /// Whether there is room where the consumer's task found none, and enough to be worth its while.
     fn has_room_again(&mut self) -> bool {
-        let has_room = self.is_full && self.lanes.bytes() <= self.lanes.limits.bytes_max / 4 * 3;
+        let has_room = self.is_full
+            && self.lanes.bytes() <= self.lanes.limits.bytes_max / 4 * 3
+            && self.lanes.n_ready_messages() <= self.ready_max() / 2;
         self.is_full &= !has_room;
         has_room
     }

@@ -349,6 +349,12 @@ impl<M> Lanes<M> {
         self.partitions.iter().flatten().map(|partition| partition.key.clone())
     }
 
+    /// How many messages wait for nothing but a callback.
+    pub(crate) fn n_ready_messages(&self) -> usize {
+        let of_turns = self.turns.iter().filter_map(|idx| self.partitions[*idx].as_ref());
+        of_turns.map(|partition| partition.n_ready_messages).sum()
+    }
+
     /// How many failed batches wait to come again.
     pub(crate) fn n_failed(&self) -> usize {
         self.failed.len()

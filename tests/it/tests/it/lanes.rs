@@ -204,8 +204,8 @@ fn a_stuck_partition_takes_its_share_of_the_memory_and_no_more_and_every_other_o
     let (topic, group) = (unique_name("orders"), unique_name("accountants"));
     client.create_topic(&topic, 16).expect("the topic is new");
     // 64 MB over 16 partitions, four times the budget.
-    let payload = |n: usize| format!("{n:0>1000}");
-    client.write_all(&topic, (0..64_000).map(|n| (n.to_string(), payload(n)))).expect("it is written");
+    let payload = |n: usize| format!("{n:0>10000}");
+    client.write_all(&topic, (0..6400).map(|n| (n.to_string(), payload(n)))).expect("it is written");
     let keys = "concurrency: {mode: unordered, max: 8, max_pending_per_partition: 1000000}\nmax_batch_size: 10\n\
                 fetch_memory_max: 16MiB";
     let service = service(client, &topic, &group, keys);
@@ -240,14 +240,14 @@ fn a_stuck_partition_takes_its_share_of_the_memory_and_no_more_and_every_other_o
         held_now();
         journal.entries().iter().filter(|(partition, ..)| *partition != 3).count()
     };
-    let stored = client.read_all(&topic, 64_000, mainspring_testsuite::DEADLINE).expect("it was written");
+    let stored = client.read_all(&topic, 6400, mainspring_testsuite::DEADLINE).expect("it was written");
     let n_others = stored.iter().filter(|record| record.partition != 3).count();
     eventually("every other partition", done_by_others, |done| *done == n_others);
     assert!(most_held <= 8.5 * MIB, "{most_held} bytes were held");
     assert!(most <= 16.0 * MIB, "{most} bytes in all");
     assert_eq!(metric(&service, "kafka_consumer_fetch_memory_limit_bytes"), 16.0 * MIB);
     stuck.add_permits(1);
-    eventually("the stuck partition", || journal.len(), |count| *count == 64_000);
+    eventually("the stuck partition", || journal.len(), |count| *count == 6400);
     ends(&journal.entries());
     service.block_on(scope.stop());
 }

@@ -20,6 +20,8 @@ pub(super) struct Partition<M> {
     pub(super) tracker: Tracker,
     /// Bytes of messages that wait here or are with callbacks.
     pub(super) bytes: usize,
+    /// Messages of lanes that are ready.
+    pub(super) n_ready_messages: usize,
     /// Batches with callbacks, and failed ones that wait to come again.
     pub(super) n_out: usize,
     /// Nothing more is handed out: it is being revoked.
@@ -60,8 +62,10 @@ struct Held<M> {
 struct Lane {
     first: u32,
     last: u32,
+    len: usize,
     key: Option<u64>,
     order: Order,
+    is_ready: bool,
     /// It is in `ready`, or, if its order counts, a batch of it is out.
     is_taken: bool,
 }
@@ -77,12 +81,13 @@ impl<M> Partition<M> {
     /// With `keeps_order`, messages without a key keep their order as well.
     pub(super) fn new(key: Key, epoch: u64, keeps_order: bool) -> Partition<M> {
         let order = if keeps_order { Order::Kept } else { Order::Free };
-        let common = Lane { first: NONE, last: NONE, key: None, order, is_taken: false };
+        let common = Lane::new(None, order);
         Partition {
             key,
             epoch,
             tracker: Tracker::default(),
             bytes: 0,
+            n_ready_messages: 0,
             n_out: 0,
             is_closed: false,
             is_held: false,
@@ -115,6 +120,9 @@ impl<M> Partition<M> {
         } else {
             self.entries[last as usize].next = entry_id;
         }
+        let lane = &mut self.lanes[lane_id as usize];
+        lane.len += 1;
+        self.n_ready_messages += usize::from(lane.is_ready);
         self.make_ready(lane_id)
     }
 
@@ -130,6 +138,8 @@ impl<M> Partition<M> {
     pub(super) fn take(&mut self, batch: &mut LaneBatch<M>, limits: Limits) -> bool {
         let Some(lane_id) = self.ready.pop_front() else { return false };
         let lane = &mut self.lanes[lane_id as usize];
+        self.n_ready_messages -= lane.len;
+        lane.is_ready = false;
         while lane.first != NONE && batch.messages.len() < limits.batch_max {
             let entry = &mut self.entries[lane.first as usize];
             let size = entry.held.as_ref().map_or(0, |held| held.size);
@@ -142,6 +152,7 @@ impl<M> Partition<M> {
                 batch.size += size;
                 batch.bytes += bytes;
             }
+            lane.len -= 1;
             let taken = std::mem::replace(&mut lane.first, entry.next);
             entry.next = std::mem::replace(&mut self.free_entry, taken);
         }
@@ -205,6 +216,7 @@ impl<M> Partition<M> {
     /// Hands out nothing more. What waits is given back, to be dropped where nobody is kept waiting.
     pub(super) fn close(&mut self) -> Vec<M> {
         self.is_closed = true;
+        self.n_ready_messages = 0;
         self.ready.clear();
         self.free_entry = NONE;
         let mut dropped = Vec::new();
@@ -215,7 +227,7 @@ impl<M> Partition<M> {
             }
         }
         for lane in &mut self.lanes {
-            (lane.first, lane.last) = (NONE, NONE);
+            (lane.first, lane.last, lane.len, lane.is_ready) = (NONE, NONE, 0, false);
         }
         dropped
     }
@@ -224,7 +236,8 @@ impl<M> Partition<M> {
         let lane = &mut self.lanes[lane_id as usize];
         let becomes_ready = !lane.is_taken && lane.first != NONE;
         if becomes_ready {
-            lane.is_taken = true;
+            (lane.is_taken, lane.is_ready) = (true, true);
+            self.n_ready_messages += lane.len;
             self.ready.push_back(lane_id);
         }
         becomes_ready
@@ -245,7 +258,7 @@ impl<M> Partition<M> {
         if let Some(known) = self.by_key.get(&hash) {
             return *known;
         }
-        let lane = Lane { first: NONE, last: NONE, key: Some(hash), order: Order::Kept, is_taken: false };
+        let lane = Lane::new(Some(hash), Order::Kept);
         let free = self.free_lane;
         let lane_id = if let Some(place) = self.lanes.get_mut(free as usize) {
             self.free_lane = std::mem::replace(place, lane).first;
@@ -264,6 +277,12 @@ impl<M> Partition<M> {
         let Some(hash) = lane.key.take() else { return };
         lane.first = std::mem::replace(&mut self.free_lane, lane_id);
         self.by_key.remove(&hash);
+    }
+}
+
+impl Lane {
+    fn new(key: Option<u64>, order: Order) -> Lane {
+        Lane { first: NONE, last: NONE, len: 0, key, order, is_ready: false, is_taken: false }
     }
 }
 

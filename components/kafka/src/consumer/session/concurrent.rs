@@ -201,21 +201,23 @@ impl Session<'_> {
         let Some(epoch) = self.run.status.ledger().epoch(&key.0, key.1) else { return Ok(()) };
         let was_at_limit = concurrent.crew.is_at_limit(key);
         concurrent.crew.reopen(key, epoch);
-        if self.run.paused.contains(key) {
+        let is_held = self.run.paused.contains(key);
+        if is_held {
             concurrent.crew.hold(key);
-        } else if was_at_limit {
-            return self.consumer.resume(&[partition_of(key)]);
         }
-        Ok(())
+        self.look();
+        if was_at_limit && !is_held { self.consumer.resume(&[partition_of(key)]) } else { Ok(()) }
     }
 
     /// The user wants nothing of a partition for now, or wants it again.
-    pub(super) fn hold_lanes(&self, key: &Key, is_held: bool) {
+    pub(super) fn hold_lanes(&mut self, key: &Key, is_held: bool) {
         match &self.concurrent {
             Some(concurrent) if is_held => concurrent.crew.hold(key),
             Some(concurrent) => concurrent.crew.release(key),
             None => {}
         }
+        // What it had waiting may have been what kept others from being read.
+        self.look();
     }
 
     /// Whether a partition is not read because it has come to a limit: it goes on by itself.
@@ -301,10 +303,11 @@ impl Session<'_> {
     }
 
     /// Nothing more of these partitions goes to the workers; what they are at may be finished and committed.
-    pub(super) fn close_lanes(&self, partitions: &[ffi::TopicPartition]) {
+    pub(super) fn close_lanes(&mut self, partitions: &[ffi::TopicPartition]) {
         let Some(concurrent) = &self.concurrent else { return };
         let keys: Vec<_> = partitions.iter().map(|it| (Arc::clone(&it.topic), it.partition)).collect();
         concurrent.crew.close(keys.iter());
+        self.look();
     }
 
     /// What workers do with partitions that are not ours any more is of no interest.

@@ -18,7 +18,7 @@ const SEEDS: std::ops::Range<u64> = 0..2000;
 const STEPS: usize = 300;
 const PARTITIONS: i32 = 4;
 
-/// SplitMix64: the same numbers for the same seed on every machine.
+/// The generator `SplitMix64`: the same numbers for the same seed on every machine.
 struct Random(u64);
 
 impl Random {
