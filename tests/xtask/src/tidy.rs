@@ -4,6 +4,7 @@
 //! of its own, and has its tests there.
 
 mod exports;
+mod guards;
 mod layers;
 mod licences;
 mod map;
@@ -12,6 +13,7 @@ mod packages;
 mod root;
 mod sources;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,6 +53,7 @@ pub(crate) fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
     findings.extend(dependency_findings(root)?);
     let ours: Vec<_> = packages.iter().map(|package| &*package.name).collect();
     let machine = root.to_str().context("the workspace's path is not UTF-8")?;
+    let (mut functions, mut guards) = (BTreeSet::new(), None);
     for path in files(root)? {
         let relative = path.strip_prefix(root)?.to_str().context("a path is not UTF-8")?;
         // What is not text has no rules here.
@@ -58,6 +61,7 @@ pub(crate) fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
         findings.extend(sources::check_paths(relative, &text, machine));
         if relative.ends_with(".rs") {
             findings.extend(sources::check(relative, &text));
+            functions.extend(guards::functions(&text).map(str::to_owned));
             let package =
                 packages.iter().find(|package| relative.starts_with(&format!("{}/", package.directory)));
             findings.extend(
@@ -68,7 +72,12 @@ pub(crate) fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
             let directory = path.parent().context("a file lies in a directory")?;
             findings.extend(markdown::check(relative, &text, |target| directory.join(target).exists()));
         }
+        if relative == guards::PATH {
+            guards = Some(text);
+        }
     }
+    let guards = guards.with_context(|| format!("cannot read {}", guards::PATH))?;
+    findings.extend(guards::check(&guards, &functions));
     findings.sort();
     Ok(findings)
 }

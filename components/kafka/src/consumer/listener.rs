@@ -16,6 +16,29 @@ use crate::consumer::run::CallbackError;
 /// They run on the callback's task processor, one after another, while the client is served; a panic is logged and does no
 /// harm. A method that takes its time delays those after it, rebalances too. What is missed when more than 256 calls wait is
 /// counted in the log: only errors, ends of partitions and statistics can be.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::Mutex;
+///
+/// use mainspring_kafka::{ConsumerListener, StartOffsets, TopicPartition};
+///
+/// /// Where each partition goes on, kept together with what became of the messages.
+/// struct Bookmarks(Mutex<BTreeMap<TopicPartition, i64>>);
+///
+/// impl ConsumerListener for Bookmarks {
+///     async fn on_assigned(
+///         &self,
+///         partitions: &[TopicPartition],
+///     ) -> Result<StartOffsets, Box<dyn std::error::Error + Send + Sync>> {
+///         let next = self.0.lock().map_err(|_| "the bookmarks are lost")?;
+///         Ok(partitions.iter().fold(StartOffsets::default(), |start, partition| match next.get(partition) {
+///             Some(offset) => start.with_offset(partition, *offset),
+///             None => start.with_beginning(partition),
+///         }))
+///     }
+/// }
+/// ```
 pub trait ConsumerListener: Send + Sync + 'static {
     /// Partitions are given to this member; none of their messages is taken before this is done. The offsets returned are
     /// where to begin, for groups that keep them in a store of their own; where none is given, the group's commit counts.
