@@ -138,33 +138,24 @@ async fn a_batch_is_committed_through_one_of_its_messages() {
 #[tokio::test]
 async fn a_callback_that_blocks_keeps_nothing_else_from_its_task_processor() {
     let kafka = Kafka::new(1);
-    kafka.fill(0..4).await;
-    // As many worker threads as there are, two, and one more are blocked.
-    let services = [kafka.service("group_id: a").await, kafka.service("group_id: b").await];
-    let (entered, left) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let gate = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
-    let scopes = services.each_ref().map(|service| {
-        let (entered, left, gate) = (Arc::clone(&entered), Arc::clone(&left), Arc::clone(&gate));
-        let scope = service.scope();
-        scope
-            .start_blocking(move |_: Batch| {
-                entered.fetch_add(1, Ordering::SeqCst);
-                let (is_open, opened) = &*gate;
-                let _open = opened.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap();
-                left.fetch_add(1, Ordering::SeqCst);
-                Ok::<_, Infallible>(())
-            })
-            .unwrap();
-        scope
-    });
-    until("callbacks", || entered.load(Ordering::SeqCst), |count| *count == 2).await;
-    let processor = services[0].handle.clone();
-    until("health", || processor.components().len(), |count| 0 < *count).await;
-    assert_eq!(left.load(Ordering::SeqCst), 0);
-    *gate.0.lock().unwrap() = true;
-    gate.1.notify_all();
-    until("all messages", || left.load(Ordering::SeqCst), |count| *count == 8).await;
-    drop(scopes);
+    kafka.fill(0..1).await;
+    // The client is served there as well, and there is one thread.
+    let service = kafka.service("callback_task_processor: consumer-task-processor").await;
+    let (scope, entered) = (service.scope(), Arc::new(AtomicBool::new(false)));
+    let (enters, (release, released)) = (Arc::clone(&entered), std::sync::mpsc::channel::<()>());
+    let released = Mutex::new(released);
+    scope
+        .start_blocking(move |_: Batch| {
+            enters.store(true, Ordering::SeqCst);
+            released.lock().unwrap().recv().unwrap();
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+    until("callback", || entered.load(Ordering::SeqCst), |entered| *entered).await;
+    let paused = within("answer of the consumer", scope.pause("t", 0)).await;
+    assert_eq!((paused, succeeded(&service)), (Ok(()), 0.0), "while the callback still blocks");
+    release.send(()).unwrap();
+    until("end of the callback", || succeeded(&service), |count| *count == 1.0).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use super::*;
 
 #[track_caller]
 fn check_missing(text: &str, expected: &[&str]) {
-    let source = "#[test]\nfn a_guard_that_is_there() {\n}\n    async fn another_one_that_is_there<T>(of: T) {}\n";
+    let source =
+        "#[test]\nfn a_guard_that_is_there() {\n}\n    async fn another_one_that_is_there<T>(of: T) {}\n";
     let functions = functions(source).map(str::to_owned).collect();
     let missing: Vec<_> = check(text, &functions).iter().map(|finding| finding.problem.clone()).collect();
     let expected: Vec<_> = expected.iter().map(|name| format!("there is no test `{name}`")).collect();
