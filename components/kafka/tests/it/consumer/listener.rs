@@ -213,7 +213,7 @@ async fn nothing_is_read_as_long_as_it_does_not_know_where_to_begin() {
 
 /// Panics and stalls wherever it can without being asked for anything.
 struct Nuisance {
-    hangs: AtomicBool,
+    hangs: Arc<AtomicBool>,
     release: Arc<Notify>,
     told: Arc<AtomicUsize>,
 }
@@ -234,20 +234,25 @@ async fn one_that_panics_or_stalls_on_statistics_keeps_no_message_back() {
     kafka.fill(0..100).await;
     let service = kafka.service("statistics_interval: 20ms\nmax_batch_size: 1").await;
     let (release, told) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
-    let (releases, tells) = (Arc::clone(&release), Arc::clone(&told));
+    let hangs = Arc::new(AtomicBool::new(false));
     let scope = service.scope();
-    scope.set_listener(Nuisance { hangs: AtomicBool::new(true), release: releases, told: tells }).unwrap();
+    let nuisance =
+        Nuisance { hangs: Arc::clone(&hangs), release: Arc::clone(&release), told: Arc::clone(&told) };
+    scope.set_listener(nuisance).unwrap();
     let mut batches = hand_out(&scope);
     for _ in 0..50 {
         within("batch", batches.recv()).await.unwrap();
     }
-    until("statistics", || told.load(Ordering::SeqCst), |told| *told == 1).await;
+    // Only now: an assignment would have to wait for it.
+    hangs.store(true, Ordering::SeqCst);
+    until("statistics", || hangs.load(Ordering::SeqCst), |hangs| !hangs).await;
+    let told_before = told.load(Ordering::SeqCst);
     for _ in 50..100 {
         within("batch", batches.recv()).await.unwrap();
     }
-    assert_eq!(told.load(Ordering::SeqCst), 1, "it hangs, and everything else goes on");
+    assert_eq!(told.load(Ordering::SeqCst), told_before, "it hangs, and everything else goes on");
     release.notify_one();
-    until("more statistics", || told.load(Ordering::SeqCst), |told| 5 <= *told).await;
+    until("more statistics", || told.load(Ordering::SeqCst), |told| told_before + 5 <= *told).await;
     assert_eq!(service.metric("kafka_consumer_restarts", &[]), 0.0);
     let stopping = tokio::time::timeout(DEADLINE.min(Duration::from_secs(15)), scope.stop());
     stopping.await.expect("a stop is bounded");
