@@ -13,7 +13,7 @@ const NO_GO: &str = "\
 !!!     curl -L https://go.dev/dl/go1.26.0.linux-amd64.tar.gz | tar -xz -C \"$HOME\" && PATH=\"$HOME/go/bin:$PATH\"";
 
 /// A measurement takes seconds; one that takes so long is stuck.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// One program that obeys the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -127,8 +127,10 @@ fn cells(name: &str, series: &Series, base: &Series) -> [String; 6] {
 /// What a setting costs, or gains.
 fn modes(plan: &Plan<'_>, page: &mut String) -> anyhow::Result<()> {
     let (c, ours) = (&plan.clients.c, &plan.clients.mainspring);
+    let messages = plan.flags.messages;
     let consuming = plan.ways(
         Op::Consume,
+        4 * messages,
         &[
             ("as it is", ours, &[]),
             ("without librdkafka's statistics", ours, &["--key", "statistics_interval=0s"]),
@@ -150,6 +152,7 @@ figure of this page; what can be switched off is librdkafka's statistics.\n\n{}"
     let not_trapped = slow_with(&["--option", "fetch.queue.backoff.ms=1"]);
     let starving = plan.ways(
         Op::Consume,
+        messages,
         &[
             ("Mainspring as it is", ours, &as_it_is),
             ("Mainspring with librdkafka's two defaults", ours, &trapped),
@@ -168,6 +171,7 @@ that second, again and again. (Its processor time is mostly that work.)\n\n{}",
     )?;
     let producing = plan.ways(
         Op::Produce,
+        messages,
         &[
             ("as it is", ours, &[]),
             ("by 10000 tasks", ours, &["--by-tasks"]),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::anyhow;
-use mainspring_bench::{LatencyReport, Op};
+use mainspring_bench::{LatencyReport, Op, Report};
 use mainspring_kafka_broker::{Broker, unique_name};
 
 use crate::Flags;
@@ -70,16 +70,15 @@ impl Plan<'_> {
         arguments
     }
 
-    /// One measurement, with a line to pass the time.
+    /// One measurement, with a line to pass the time. One that fails is taken once more, so that a broker that was away for
+    /// a moment does not cost all the others.
     #[expect(clippy::print_stderr, reason = "a command-line tool speaks to its user")]
-    fn measure(
-        &self,
-        client: &Client,
-        arguments: &[String],
-        more: &[&str],
-    ) -> anyhow::Result<mainspring_bench::Report> {
+    fn measure(&self, client: &Client, arguments: &[String], more: &[&str]) -> anyhow::Result<Report> {
         let arguments: Vec<_> = arguments.iter().map(|text| &**text).chain(more.iter().copied()).collect();
-        let report = client.report(&arguments)?;
+        let report = client.report(&arguments).or_else(|error| {
+            eprintln!("{error:#}; once more");
+            client.report(&arguments)
+        })?;
         eprintln!("{}", serde_json::to_string(&report)?);
         Ok(report)
     }
@@ -120,18 +119,18 @@ impl Plan<'_> {
     pub(crate) fn ways<'way>(
         &self,
         op: Op,
+        messages: usize,
         ways: &[(&'way str, &Client, &[&str])],
         fill: &[&str],
     ) -> anyhow::Result<Vec<(&'way str, Series)>> {
         let setting = Setting { size: 100, codec: "none".to_owned() };
         let topic = self.topic(PARTITIONS)?;
         if op == Op::Consume {
-            for _ in 0..4 {
+            for _ in 0..messages.div_ceil(self.flags.messages) {
                 let arguments = self.arguments(Op::ProduceBatch, &setting, &topic.name, self.flags.messages);
                 self.measure(&self.clients.mainspring, &arguments, fill)?;
             }
         }
-        let messages = if op == Op::Consume { 4 * self.flags.messages } else { self.flags.messages };
         let arguments = self.arguments(op, &setting, &topic.name, messages);
         let mut measured: Vec<_> = ways.iter().map(|(name, ..)| (*name, Series::default())).collect();
         for round in 0..self.flags.rounds {
