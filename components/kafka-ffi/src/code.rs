@@ -71,6 +71,8 @@ codes! {
     PURGE_INFLIGHT = -151;
     /// The client is unusable: create a new one.
     FATAL = -150;
+    /// Another producer with the same `transactional.id` took over, or the broker gave the transaction up.
+    FENCED = -144;
     /// The application did not poll within `max.poll.interval.ms`.
     MAX_POLL_EXCEEDED = -147;
     /// The broker does not know the topic or the partition.

@@ -161,7 +161,7 @@ impl Consumer {
         Ok(Consumer { inner, closing: AtomicBool::new(false) })
     }
 
-    fn rk(&self) -> *mut sys::rd_kafka_t {
+    pub(crate) fn rk(&self) -> *mut sys::rd_kafka_t {
         self.inner.client.as_ptr()
     }
 

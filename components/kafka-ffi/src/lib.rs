@@ -19,13 +19,14 @@
 //! | produced payload | the cell of its [`Delivery`], or its slot of a [`batch`] | any | outlives its delivery report (`rd_kafka_produce`, no COPY, no FREE) |
 //! | consumed message | [`Message`] | any; headers parsed once | before its client (`rd_kafka_message_destroy`) |
 //! | partition list | `List`, inside one call | the calling one | before its client: it holds partitions (`rd_kafka_topic_partition_list_destroy`) |
+//! | group metadata | [`GroupMetadata`] | any | nothing: it is a copy (`rd_kafka_consumer_group_metadata`) |
 //! | configuration | [`ClientConfig`] | any | until a client takes it over (`rd_kafka_new`) |
 //! | mock cluster | [`MockCluster`] | any | before the handle it was made on (`rd_kafka_mock_cluster_destroy`) |
 //!
 //! Error codes cross the border as integers, see [`KafkaCode`]: brokers send codes that the bindings' Rust enum lacks, and
 //! reading one of those as the enum would be undefined behaviour.
 //!
-//! Deliberately absent: transactions, admin requests and the legacy consumer API.
+//! Deliberately absent: admin requests and the legacy consumer API.
 #![expect(unsafe_code, reason = "this crate is the border to librdkafka, a C library")]
 
 mod sys;
@@ -47,6 +48,7 @@ mod producer;
 mod queries;
 mod queue;
 mod teardown;
+mod transactions;
 
 #[cfg(feature = "allocations")]
 pub use crate::allocations::CountingAllocator;
@@ -66,6 +68,7 @@ pub use crate::producer::{
 };
 pub use crate::queries::Queries;
 pub use crate::teardown::Destroyed;
+pub use crate::transactions::GroupMetadata;
 
 #[cfg(test)]
 mod tests;

@@ -266,6 +266,10 @@ impl Producer {
         self.inner.client.partition_ids(topic, timeout)
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
     /// Name of the client in librdkafka's log, such as `rdkafka#producer-1`.
     #[must_use]
     pub fn client_name(&self) -> String {

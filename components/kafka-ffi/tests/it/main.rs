@@ -7,3 +7,4 @@ mod consuming;
 mod producing;
 mod support;
 mod teardown;
+mod transactions;
