@@ -46,6 +46,7 @@ mod events;
 mod metrics;
 mod run;
 mod status;
+pub(crate) mod transactional;
 mod tuning;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! | a client that failed, or was renewed, is replaced behind the same handle | [`clients`] |
 //! | an error says whether to try again | [`error`] |
 //!
-//! Deliberately absent: transactions.
+//! Transactions are in [`transactions`](crate::transactions).
 
 mod component;
 mod compression;
@@ -34,10 +34,14 @@ mod metrics;
 mod tests;
 
 pub use crate::producer::batch::{Deliveries, SendBatchFuture};
+pub(crate) use crate::producer::clients::Live;
 pub use crate::producer::component::KafkaProducerComponent;
 pub use crate::producer::compression::Compression;
 pub use crate::producer::config::ProducerConfig;
+pub(crate) use crate::producer::config::TransactionOptions;
 pub use crate::producer::error::{SendBatchError, SendError, Target};
+pub(crate) use crate::producer::handle::Inner;
 pub use crate::producer::handle::Producer;
 pub use crate::producer::record::{Delivery, Record};
 pub use crate::producer::send::SendFuture;
+pub(crate) use crate::producer::send::Unsent;

@@ -162,7 +162,7 @@ impl Client {
     }
 
     /// Everything in a topic, by partition and offset, as soon as it is at least `n_records`. Reads to the end of every
-    /// partition, so that a record too many is returned too.
+    /// partition, so that a record too many is returned too. Of transactions, what is committed.
     ///
     /// # Errors
     /// [`BrokerError::Deadline`] when there are fewer records after `limit`; [`BrokerError::Client`] when the topic
@@ -173,10 +173,37 @@ impl Client {
         n_records: usize,
         limit: Duration,
     ) -> Result<Vec<ReadRecord>, BrokerError> {
+        self.read(topic, n_records, limit, "read_committed")
+    }
+
+    /// As [`read_all`](Self::read_all), also what transactions have not committed, and never will.
+    ///
+    /// # Errors
+    /// As [`read_all`](Self::read_all).
+    pub fn read_all_uncommitted(
+        &self,
+        topic: &str,
+        n_records: usize,
+        limit: Duration,
+    ) -> Result<Vec<ReadRecord>, BrokerError> {
+        self.read(topic, n_records, limit, "read_uncommitted")
+    }
+
+    fn read(
+        &self,
+        topic: &str,
+        n_records: usize,
+        limit: Duration,
+        isolation: &str,
+    ) -> Result<Vec<ReadRecord>, BrokerError> {
         let doing = || BrokerError::client(format!("read `{topic}`"));
         // The group is never joined; librdkafka asks for one all the same.
-        let settings =
-            [("group.id", "reader"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
+        let settings = [
+            ("group.id", "reader"),
+            ("enable.auto.commit", "false"),
+            ("enable.partition.eof", "true"),
+            ("isolation.level", isolation),
+        ];
         let consumer: BaseConsumer = self.connect(&settings)?;
         let deadline = Instant::now() + limit;
         let partitions = partitions(&consumer, topic, limit).map_err(doing())?;

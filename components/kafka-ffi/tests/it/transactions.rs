@@ -16,6 +16,7 @@ async fn call(
     call: impl FnOnce(&Producer) -> Result<(), KafkaError> + Send + 'static,
 ) -> Result<(), KafkaError> {
     let caller = Arc::clone(producer);
+    #[expect(clippy::disallowed_methods, reason = "this crate has no task processors")]
     let called = tokio::task::spawn_blocking(move || call(&caller));
     serving(producer, &mut |_| (), called).await.unwrap()
 }

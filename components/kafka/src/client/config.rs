@@ -13,14 +13,17 @@ use serde::Deserialize;
 use crate::client::connection::Connection;
 use crate::client::{Role, combinations};
 use crate::embedded::KafkaEmbeddedComponent;
+use crate::transactions::KafkaTransactionalProducerComponent;
 
 /// Parts of a property's name that say that its value is a secret.
 const SECRET_WORDS: [&str; 8] =
     ["password", "passphrase", "secret", "token", "jaas", "key.pem", "credential", "oauthbearer.config"];
 
-/// Properties that our code relies on: the first two decide how events reach us, and without calls that there are none of
-/// yet a transactional producer refuses every record.
-const RESERVED: [&str; 3] = ["log.queue", "delivery.report.only.error", "transactional.id"];
+/// Properties that our code relies on: they decide how events reach us.
+const RESERVED: [&str; 2] = ["log.queue", "delivery.report.only.error"];
+
+/// Makes a producer refuse every record outside of transactions.
+const TRANSACTIONAL_ID: &str = "transactional.id";
 
 /// Options of every Kafka client.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -268,6 +271,11 @@ impl CommonConfig {
             } else if RESERVED.contains(&name.as_str()) {
                 violations
                     .push(Violation::new(path, format!("`{name}` is reserved: this library relies on it")));
+            } else if name == TRANSACTIONAL_ID {
+                let component = KafkaTransactionalProducerComponent::DEFAULT_NAME;
+                let message =
+                    format!("`{name}` is for the component `{component}`, as its key `transactional_id`");
+                violations.push(Violation::new(path, message));
             } else if is_secret(name) {
                 let message = format!("`{name}` looks like a secret; secrets belong to secdist");
                 violations.push(Violation::new(path, message));

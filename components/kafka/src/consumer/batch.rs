@@ -14,6 +14,7 @@ use crate::consumer::crew::Lent;
 use crate::consumer::error::CommitError;
 use crate::consumer::ledger::{BatchEnd, Key};
 use crate::consumer::message::{ConsumedMessage, Message};
+use crate::consumer::transactional::{GroupOffsets, Outcome, TransactionRequest};
 
 /// Commits that may wait for the consumer's task, and as many again for the coordinator's answer. The task takes them as
 /// they come, so this many means that it is stuck, or that somebody keeps committing while the coordinator is silent.
@@ -118,6 +119,24 @@ impl Batch {
     pub(crate) fn handed(&self) -> &Handed {
         &self.handed
     }
+
+    /// The messages apart, and the batch without them, which still knows where it ends.
+    pub(crate) fn split(mut self) -> (Vec<Message>, Batch) {
+        let messages = match std::mem::replace(&mut self.messages, Messages::Ours(Vec::new())) {
+            Messages::Ours(messages) => messages,
+            Messages::Lent(lent) => lent.into_messages(),
+        };
+        (messages, self)
+    }
+
+    /// The end of this batch, to become part of a transaction.
+    pub(crate) async fn for_transaction(&self) -> Result<GroupOffsets, CommitError> {
+        match &self.handed {
+            Handed::Ends(ends) => self.committer.for_transaction(Arc::clone(ends)).await,
+            // Its end may lie behind messages that nobody is done with.
+            Handed::Lot(_) => Err(CommitError::Concurrent),
+        }
+    }
 }
 
 impl<'batch> IntoIterator for &'batch Batch {
@@ -169,6 +188,7 @@ pub(crate) enum Request {
     /// A callback that goes on, or fails, is done with its batch up to here.
     Processed(Vec<BatchEnd>),
     Command(Command),
+    Transaction(TransactionRequest),
 }
 
 /// A commit that somebody wants.
@@ -242,6 +262,30 @@ impl Committer {
     /// Whether the task took it.
     pub(crate) fn command(&self, command: Command) -> Result<(), mpsc::error::TrySendError<Request>> {
         self.0.try_send(Request::Command(command))
+    }
+
+    async fn for_transaction(&self, ends: Arc<[BatchEnd]>) -> Result<GroupOffsets, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        let request = TransactionRequest::Offsets { ends, committer: self.clone(), reply };
+        self.0.send(Request::Transaction(request)).await.map_err(|_| CommitError::Stopped)?;
+        answer.await.unwrap_or(Err(CommitError::Stopped))
+    }
+
+    /// Says how a transaction with offsets of this consumer has ended, and waits until it is noted. A consumer that is stopped
+    /// has no use for it.
+    pub(crate) async fn transaction_ended(&self, id: u64, outcome: Outcome) {
+        let (noted, answer) = oneshot::channel();
+        let request = TransactionRequest::Ended { id, outcome, noted: Some(noted) };
+        if self.0.send(Request::Transaction(request)).await.is_ok() {
+            let _noted_or_stopped = answer.await;
+        }
+    }
+
+    /// Says the same of a transaction that nobody cares for any more. When this gets lost the consumer takes the transaction
+    /// for open, which is safe.
+    pub(crate) fn transaction_abandoned(&self, id: u64, outcome: Outcome) {
+        let request = TransactionRequest::Ended { id, outcome, noted: None };
+        drop(self.0.try_send(Request::Transaction(request)));
     }
 
     /// Runs a callback so that [`Committer::commit_current`] knows its batch.

@@ -65,6 +65,21 @@ pub struct KafkaConsumerComponent {
 }
 
 impl KafkaConsumerComponent {
+    /// Whether offsets are committed without anybody saying so.
+    pub(crate) fn commits_by_itself(&self) -> bool {
+        self.control.settings.commit_policy.is_automatic()
+    }
+
+    /// Whether it works on several batches at once.
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.control.settings.concurrency.is_some()
+    }
+
+    /// A property as librdkafka is told.
+    pub(crate) fn property(&self, name: &str) -> Option<String> {
+        self.control.settings.client.get(name)
+    }
+
     /// The right to consume; one exists at a time.
     ///
     /// # Errors

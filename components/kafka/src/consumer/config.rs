@@ -10,7 +10,7 @@ use mainspring_logging::Level;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{CommonConfig, Connection, Role, TypedOption};
+use crate::client::{CommonConfig, Connection, Role, TypedOption, with_pod_name};
 use crate::consumer::concurrency::Concurrency;
 use crate::consumer::decode::Undecodable;
 
@@ -25,9 +25,6 @@ const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45);
 /// The parts of `fetch_memory_max` that messages taken from the client, and those in its queue, may have.
 const HELD_PART: u64 = 2;
 const FETCH_QUEUE_PART: u64 = 8;
-
-/// The part of `group_id` and `group_instance_id` that stands for the name of the pod.
-const POD_NAME: &str = "{pod_name}";
 
 /// Properties that the consumer cannot work without: it commits what was processed, never what was merely read, and end of
 /// partition entries would move positions.
@@ -451,15 +448,7 @@ impl ConsumerConfig {
     }
 
     fn with_pod_name(&self, text: &str, world: &dyn Surroundings) -> Result<String, LoadError> {
-        let Some(variable) = self.env_pod_name.as_deref().filter(|_| text.contains(POD_NAME)) else {
-            return Ok(text.to_owned());
-        };
-        let unusable = |why: String| {
-            LoadError::message(format!("environment variable `{variable}`, named by `env_pod_name`, {why}"))
-        };
-        let pod = world.env_var(variable).map_err(|error| unusable(format!("cannot be read: {error}")))?;
-        let pod = pod.ok_or_else(|| unusable("is not set".to_owned()))?;
-        Ok(text.replacen(POD_NAME, &pod, 1))
+        with_pod_name(text, self.env_pod_name.as_deref(), world)
     }
 }
 

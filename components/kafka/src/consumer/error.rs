@@ -59,6 +59,10 @@ pub enum CommitError {
     /// The consumer is not running, or stopped before the coordinator answered.
     #[error("the consumer is stopped")]
     Stopped,
+    /// Offsets that a transaction was to commit are of a consumer that works on several batches at once, so that messages
+    /// before them may not be processed.
+    #[error("a consumer with `concurrency` cannot have its offsets committed by a transaction")]
+    Concurrent,
 }
 
 impl CommitError {
@@ -78,6 +82,7 @@ impl CommitError {
                 ffi::KafkaCode::from_raw(*kafka_code).name().into_owned()
             }
             CommitError::QueueFull { .. } => "queue_full".to_owned(),
+            CommitError::Concurrent => "concurrent".to_owned(),
             CommitError::Stopped => "stopped".to_owned(),
         }
     }

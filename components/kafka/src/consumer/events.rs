@@ -1,5 +1,6 @@
 //! What a consumer reports: each event once, its log line and its figures together. Payloads are never logged.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mainspring_kafka_ffi::{KafkaError, MessageError, TopicPartition};
@@ -12,7 +13,7 @@ use crate::consumer::config::Settings;
 use crate::consumer::crew::Failed;
 use crate::consumer::decode::Undecodable;
 use crate::consumer::lanes::Lot;
-use crate::consumer::ledger::{BatchEnd, Key};
+use crate::consumer::ledger::{BatchEnd, Commit, Key};
 use crate::consumer::message::Message;
 use crate::consumer::run::ClientFailure;
 use crate::consumer::status::Status;
@@ -413,6 +414,28 @@ pub(crate) fn commit_refused(status: &Status, topic: &str, partition: i32) {
         topic,
         partition,
         "Commit refused: the partition was taken back, or the batch failed, meanwhile"
+    );
+}
+
+/// A transaction with offsets of this consumer was committed.
+pub(crate) fn committed_by_transaction(
+    status: &Status,
+    settings: &Settings,
+    commits: &BTreeMap<Key, Commit>,
+) {
+    let (component, group) = (status.component(), &settings.group);
+    for ((topic, partition), commit) in commits {
+        let offset = commit.next;
+        log_at!(settings.operation_level, component, group, %topic, partition, offset, "Offset committed by a transaction");
+    }
+}
+
+/// Where to read again depends on a transaction of which nobody knows whether it is committed.
+pub(crate) fn transaction_unresolved(status: &Status) {
+    tracing::warn!(
+        component = status.component(),
+        "A transaction with offsets of this consumer has no known end; reading goes on with another client, at what is \
+         committed then"
     );
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) callback_processor: TaskProcessor,
     pub(crate) committer: Committer,
     pub(crate) requests: mpsc::Receiver<Request>,
+    /// Transactions that offsets were given to.
+    pub(crate) n_transactions: u64,
     pub(crate) access: watch::Receiver<Access>,
     /// Of the client there is; see [`Access`].
     pub(crate) generation: u64,

@@ -210,16 +210,14 @@ impl ConsumerScope {
         committer.map_or_else(|| refused(CommitError::Stopped), |committer| committer.commit(what))
     }
 
-    pub(crate) fn control(&self) -> &Control {
+    pub(crate) fn control(&self) -> &Arc<Control> {
         &self.control
     }
 }
 
 impl Drop for ConsumerScope {
     fn drop(&mut self) {
-        if let Some(started) = &*self.control.current() {
-            started.stop.cancel();
-        }
+        self.control.stop_soon();
         self.control.in_use.store(false, Ordering::Release);
     }
 }
@@ -298,6 +296,7 @@ impl Control {
             callback_processor: self.callback_processor.clone(),
             committer,
             requests,
+            n_transactions: 0,
             generation,
             access,
             stop: started.stop.clone(),
@@ -334,6 +333,13 @@ impl Control {
     /// The way to the run there is.
     pub(crate) fn committer(&self) -> Option<Committer> {
         self.current().as_ref().map(|started| started.committer.clone())
+    }
+
+    /// Stops consuming without waiting for it.
+    pub(crate) fn stop_soon(&self) {
+        if let Some(started) = &*self.current() {
+            started.stop.cancel();
+        }
     }
 
     async fn stop(&self) {

@@ -5,6 +5,8 @@
 //! | messages | into the batch being collected; a full batch goes to the callback |
 //! | timer | a batch that is old enough goes to the callback; a callback is warned about or cancelled; reading goes on |
 //! | callback ended | processed, or failed: then back to the last commit after a delay |
+//! | offsets wanted by a transaction | admitted by the ledger, given with the member's generation |
+//! | transaction ended | committed: noted as a commit; nobody knows: another client reads on at what is committed |
 //! | commit wanted, or due by the policy | admitted by the ledger, sent when no other is in flight |
 //! | commit answered | noted; whoever waits is told |
 //! | assigned | the listener is asked where; reading begins |
@@ -28,6 +30,7 @@ mod concurrent;
 mod control;
 mod listening;
 mod rebalances;
+mod transactions;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -51,6 +54,7 @@ use crate::consumer::session::concurrent::{Concurrent, CrewEvent};
 use crate::consumer::session::control::PendingSeek;
 use crate::consumer::session::listening::{Assigning, ListenerResult, Listening, listener_end};
 use crate::consumer::status::State;
+use crate::consumer::transactional::InTransactions;
 
 /// How many times per `max.poll.interval.ms` the client is polled when nothing else happens: librdkafka puts a member out
 /// that was not polled for that long, and with events instead of blocking calls idling counts as not polling.
@@ -81,6 +85,7 @@ pub(crate) struct Session<'run> {
     listening: Option<Listening>,
     assigning: Option<Assigning>,
     seeks: Vec<PendingSeek>,
+    in_transactions: InTransactions,
     revoking: Option<Revoking>,
     rebalancing_since: Option<Instant>,
     poll_by: Instant,
@@ -163,6 +168,7 @@ impl<'run> Session<'run> {
             listening: run.listener.clone().map(Listening::new),
             assigning: None,
             seeks: Vec::new(),
+            in_transactions: InTransactions::default(),
             revoking: None,
             rebalancing_since: Some(now),
             poll_by: now,
@@ -354,6 +360,7 @@ impl<'run> Session<'run> {
             Request::Commit(request) => self.on_commit_wanted(request),
             Request::Processed(ends) => self.on_processed_in_part(ends),
             Request::Command(command) => self.on_command(command),
+            Request::Transaction(request) => self.on_transaction(request),
         }
     }
 

@@ -106,6 +106,8 @@ impl Live {
 pub(crate) struct Renewal {
     pub(crate) processor: TaskProcessor,
     pub(crate) create: Arc<dyn Fn() -> Result<ffi::Producer, LoadError> + Send + Sync>,
+    /// After which fatal errors there is no other client.
+    pub(crate) is_final: fn(&KafkaError) -> bool,
 }
 
 /// Why a client is replaced.
@@ -150,6 +152,18 @@ impl Clients {
 
     pub(crate) fn last_fatal(&self) -> Option<KafkaError> {
         lock(&self.last_fatal).clone()
+    }
+
+    /// What replaces the client, unless nothing does after the way it failed.
+    fn renewal(&self) -> Option<&Renewal> {
+        let renewal = self.renewal.as_ref()?;
+        let is_final = lock(&self.last_fatal).as_ref().is_some_and(renewal.is_final);
+        (!is_final).then_some(renewal)
+    }
+
+    /// Whether a client that fails for good is replaced.
+    pub(crate) fn are_renewed(&self) -> bool {
+        self.renewal().is_some()
     }
 
     /// Old clients that are not gone yet.
@@ -197,7 +211,7 @@ impl Inner {
                 () = self.clients.requested.notified() => Cause::Requested,
                 Some(()) = retiring.next() => continue,
             };
-            let Some(renewal) = &self.clients.renewal else {
+            let Some(renewal) = self.clients.renewal() else {
                 // It stays what it is; its records fail, and its events tell why.
                 self.serve_for_ever(&current).await
             };

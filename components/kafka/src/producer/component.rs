@@ -16,6 +16,7 @@ use crate::producer::config::ProducerConfig;
 use crate::producer::events;
 use crate::producer::handle::{Inner, PURGE_TIMEOUT, Producer};
 use crate::producer::metrics::Metrics;
+use crate::transactions::is_fenced;
 
 /// Gives out [`Producer`]s over one librdkafka client.
 ///
@@ -36,6 +37,10 @@ impl KafkaProducerComponent {
     #[must_use]
     pub fn producer(&self) -> Producer {
         self.producer.clone()
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.producer.inner
     }
 
     /// Makes librdkafka send at once what still waits for others to share a batch with.
@@ -84,7 +89,13 @@ impl Component for KafkaProducerComponent {
             config.common.operation_log_level,
         );
         let create = Arc::clone(&recipe);
-        let renewal = Renewal { processor: processor.clone(), create: Arc::new(move || create.make()) };
+        let is_final = match config.transactions {
+            // It would shut the other one out in turn.
+            Some(_) => |error: &ffi::KafkaError| is_fenced(error.code),
+            None => |_: &ffi::KafkaError| false,
+        };
+        let create = Arc::new(move || create.make());
+        let renewal = Renewal { processor: processor.clone(), create, is_final };
         let inner = Arc::new(inner.renewing(renewal));
         let collector: Arc<dyn Collector> = Arc::<Inner>::clone(&inner);
         let registration = cx.metrics().register(collector);

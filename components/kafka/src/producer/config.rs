@@ -76,6 +76,16 @@ pub struct ProducerConfig {
     /// Task processor that serves the client's events. Default `producer-task-processor`.
     #[serde(default = "ProducerConfig::default_task_processor")]
     pub task_processor: String,
+    /// Set by the component whose producer is for transactions.
+    #[serde(skip)]
+    pub(crate) transactions: Option<TransactionOptions>,
+}
+
+/// What makes a producer transactional.
+#[derive(Debug, Clone)]
+pub(crate) struct TransactionOptions {
+    pub(crate) id: String,
+    pub(crate) timeout: HumanDuration,
 }
 
 impl ProducerConfig {
@@ -172,7 +182,7 @@ impl ProducerConfig {
     pub(crate) fn typed(&self) -> Vec<TypedOption> {
         let option = |key, properties, value: u32| TypedOption::new(key, properties, value);
         let millis = TypedOption::millis;
-        vec![
+        let mut typed = vec![
             millis("delivery_timeout", &["delivery.timeout.ms", "message.timeout.ms"], self.delivery_timeout),
             millis("queue_buffering_max", &["queue.buffering.max.ms", "linger.ms"], self.queue_buffering_max),
             TypedOption::new("enable_idempotence", &["enable.idempotence"], self.enable_idempotence),
@@ -204,7 +214,12 @@ impl ProducerConfig {
                 &["compression.level"],
                 self.compression_level.map_or(CODECS_OWN_LEVEL, i32::from),
             ),
-        ]
+        ];
+        if let Some(TransactionOptions { id, timeout }) = &self.transactions {
+            typed.push(TypedOption::new("transactional_id", &["transactional.id"], id));
+            typed.push(millis("transaction_timeout", &["transaction.timeout.ms"], *timeout));
+        }
+        typed
     }
 }
 

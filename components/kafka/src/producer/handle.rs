@@ -270,7 +270,7 @@ impl Inner {
         }
         match self.state.health() {
             // Until the next client has taken over.
-            health if health.is_fatal() && self.clients.renewal.is_some() => {
+            health if health.is_fatal() && self.clients.are_renewed() => {
                 Health::fallback(format!("{}; it is being replaced", health.reason().unwrap_or_default()))
             }
             health => health,
@@ -350,7 +350,7 @@ impl Inner {
     /// Whether a record refused for this reason has its chance later: there is no space, or the client failed and is about
     /// to be replaced.
     fn has_to_wait(&self, code: KafkaCode) -> bool {
-        code == KafkaCode::QUEUE_FULL || (code == KafkaCode::FATAL && self.clients.renewal.is_some())
+        code == KafkaCode::QUEUE_FULL || (code == KafkaCode::FATAL && self.clients.are_renewed())
     }
 
     /// Hands over the records of a run; an error when those left in it have to wait.

@@ -30,6 +30,12 @@ enum Stage {
     Done,
 }
 
+/// Why a record is not sent, or not yet.
+pub(crate) enum Unsent<'error> {
+    Waiting,
+    Refused(&'error SendError),
+}
+
 /// A record in line for space.
 pub(crate) struct Waiting {
     target: Target,
@@ -58,6 +64,15 @@ impl SendFuture {
 
     pub(crate) fn waiting(waiting: Waiting) -> SendFuture {
         SendFuture(Stage::Waiting(waiting))
+    }
+
+    /// What of the record is lost when this is dropped: it waits for space, or was refused with this error.
+    pub(crate) fn unsent(&self) -> Option<Unsent<'_>> {
+        match &self.0 {
+            Stage::Waiting(_) => Some(Unsent::Waiting),
+            Stage::Refused(error) => Some(Unsent::Refused(error)),
+            Stage::InFlight(_) | Stage::Done => None,
+        }
     }
 
     /// Waits until the record is in the producer's queue, or was refused. From then on it is sent even if this future is

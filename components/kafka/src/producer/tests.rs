@@ -54,7 +54,7 @@ fn start_renewing(brokers: &str, keys: &str) -> (Producer, Arc<Live>, Engine) {
     let engine = Engine::start([spec], &tracing::Dispatch::none()).unwrap();
     let processor = engine.processors().get("producer-task-processor").cloned().unwrap();
     let (inner, live, create) = make(brokers, keys);
-    let inner = inner.renewing(Renewal { processor, create });
+    let inner = inner.renewing(Renewal { processor, create, is_final: |_| false });
     (Producer { inner: Arc::new(inner) }, live, engine)
 }
 

@@ -7,3 +7,4 @@ mod embedded;
 mod flush_and_purge;
 mod producer;
 mod support;
+mod transactions;

@@ -159,13 +159,21 @@ fn options_of_the_dynamic_configuration_are_in_its_readme() {
 #[cfg(feature = "kafka")]
 #[test]
 fn options_of_kafka_are_in_its_readme() {
-    use mainspring_kafka::{CommonConfig, ConsumerConfig, EmbeddedConfig, ProducerConfig};
+    use mainspring_kafka::{
+        CommonConfig, ConsumerConfig, EmbeddedConfig, ExactlyOnceConfig, ProducerConfig,
+        TransactionalProducerConfig,
+    };
 
     let client = schema_of::<CommonConfig>();
     let tables = [
         ("client", table(&client, &Value::Null)),
         ("kafka-producer", table(&schema_of::<ProducerConfig>(), &client)),
         ("kafka-consumer", table(&schema_of::<ConsumerConfig>(), &client)),
+        (
+            "kafka-transactional-producer",
+            table(&schema_of::<TransactionalProducerConfig>(), &schema_of::<ProducerConfig>()),
+        ),
+        ("kafka-exactly-once", table(&schema_of::<ExactlyOnceConfig>(), &Value::Null)),
         ("kafka-embedded", table(&schema_of::<EmbeddedConfig>(), &Value::Null)),
     ];
     let document = include_str!("../../../../components/kafka/README.md");

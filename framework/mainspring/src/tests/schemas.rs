@@ -7,7 +7,10 @@ use expect_test::expect_file;
 use jsonschema::Validator;
 use mainspring_config::Source;
 use mainspring_dynamic_config::{DynamicConfigClient, DynamicConfigClientUpdater};
-use mainspring_kafka::{KafkaConsumerComponent, KafkaEmbeddedComponent, KafkaProducerComponent};
+use mainspring_kafka::{
+    KafkaConsumerComponent, KafkaEmbeddedComponent, KafkaExactlyOnceComponent, KafkaProducerComponent,
+    KafkaTransactionalProducerComponent,
+};
 use mainspring_server::{HttpHandlerComponent, PingHandler};
 use serde_json::{Value, json};
 
@@ -27,6 +30,8 @@ fn components() -> ComponentList {
         .append_default::<KafkaEmbeddedComponent>()
         .append_default::<KafkaProducerComponent>()
         .append_default::<KafkaConsumerComponent>()
+        .append_default::<KafkaTransactionalProducerComponent>()
+        .append_default::<KafkaExactlyOnceComponent>()
 }
 
 /// The files of a directory with this ending.

@@ -4,7 +4,10 @@
 
 use expect_test::expect_file;
 use mainspring_core::{Component, ComponentContext, ComponentList, LoadError, ServiceOutline};
-use mainspring_kafka::{KafkaConsumerComponent, KafkaProducerComponent};
+use mainspring_kafka::{
+    KafkaConsumerComponent, KafkaExactlyOnceComponent, KafkaProducerComponent,
+    KafkaTransactionalProducerComponent,
+};
 use mainspring_monitor::LogLevelHandler;
 use mainspring_server::{HttpHandler, HttpHandlerComponent, ServerComponent};
 
@@ -72,6 +75,11 @@ fn consumer(title: &'static str, lines: &str) -> Case {
 
 fn producer(title: &'static str, lines: &str) -> Case {
     kafka(title, "kafka-producer", &["security_protocol: PLAINTEXT"], lines)
+}
+
+fn transactional(title: &'static str, lines: &str) -> Case {
+    let right = ["security_protocol: PLAINTEXT", "transactional_id: orders"];
+    kafka(title, "kafka-transactional-producer", &right, lines)
 }
 
 /// The processors are the manager's, so that only what is meant to be wrong is wrong.
@@ -142,6 +150,10 @@ fn cases() -> Vec<Case> {
         producer("An order that cannot be kept", "enable_idempotence: true\nrd_kafka_custom_options: {acks: '1'}"),
         producer("A level that the codec does not have", "compression: gzip\ncompression_level: 10"),
         producer("A task processor for a producer that is not declared", "task_processor: producer-task-processor"),
+        producer("Transactions of a producer that is not made for them", "rd_kafka_custom_options: {transactional.id: orders}"),
+        transactional("A transaction that ends before its records are given up", "delivery_timeout: 30s\ntransaction_timeout: 10s"),
+        transactional("A producer of transactions without a name", "transactional_id: ''"),
+        components("A pipeline without its ends", "kafka-exactly-once: {consumer: orders}"),
     ]
 }
 
@@ -163,6 +175,12 @@ fn list(text: &str) -> ComponentList {
     }
     if has(KafkaProducerComponent::DEFAULT_NAME) {
         list = list.append_default::<KafkaProducerComponent>();
+    }
+    if has(KafkaTransactionalProducerComponent::DEFAULT_NAME) {
+        list = list.append_default::<KafkaTransactionalProducerComponent>();
+    }
+    if has(KafkaExactlyOnceComponent::DEFAULT_NAME) {
+        list = list.append_default::<KafkaExactlyOnceComponent>();
     }
     list
 }

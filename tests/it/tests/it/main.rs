@@ -4,11 +4,13 @@
 mod certificates;
 mod consumers;
 mod credentials;
+mod exactly_once;
 mod failing_callback;
 mod lanes;
 mod orphans;
 mod own_store;
 mod traffic;
+mod transactions;
 
 /// The binary of an example of this package. Cargo tells tests where their package's programs are, but not its
 /// examples, which it puts beside the directory of the test; it builds them with `cargo test`, though not with

@@ -204,6 +204,9 @@ impl Session<'_> {
         };
         self.enter_state();
         self.collecting_since = Instant::now();
+        if !self.in_transactions.is_empty() {
+            return self.on_unresolved();
+        }
         let positions =
             self.run.status.ledger().rollback(&failed, self.run.settings.commit_policy.is_automatic());
         if positions.is_empty() {

@@ -187,7 +187,7 @@ fn custom_options_are_tried_one_by_one() {
             rd_kafka_custom_options.linger.ms: `linger.ms` is set by the key `queue_buffering_max`; use that
             rd_kafka_custom_options.sasl.password: `sasl.password` looks like a secret; secrets belong to secdist
             rd_kafka_custom_options.statistics.interval.ms: `statistics.interval.ms` is set by the key `statistics_interval`; use that
-            rd_kafka_custom_options.transactional.id: `transactional.id` is reserved: this library relies on it
+            rd_kafka_custom_options.transactional.id: `transactional.id` is for the component `kafka-transactional-producer`, as its key `transactional_id`
         "#]],
     );
 }
