@@ -92,7 +92,10 @@ impl CommitError {
     pub fn kafka_code(&self) -> Option<i32> {
         match self {
             CommitError::Failed { kafka_code, .. } => Some(*kafka_code),
-            CommitError::Revoked { .. } | CommitError::QueueFull { .. } | CommitError::Stopped => None,
+            CommitError::Revoked { .. }
+            | CommitError::QueueFull { .. }
+            | CommitError::Stopped
+            | CommitError::Concurrent => None,
         }
     }
 }

@@ -68,4 +68,9 @@ fn a_pipeline_reads_only_what_is_committed_and_nobody_else_commits() {
         "cannot start `kafka-exactly-once`: `kafka-consumer` must leave commits to the transactions of the pipeline \
          (`commit_policy: manual`)"
     );
+    assert_eq!(
+        refusal("concurrency: {mode: key, max: 4}"),
+        "cannot start `kafka-exactly-once`: `kafka-consumer` must work on one batch at a time, without `concurrency`: a \
+         transaction commits all messages before its end"
+    );
 }
