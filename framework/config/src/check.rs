@@ -55,13 +55,10 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
         Err(error) => return Err(unforeseen(section, &error).into()),
     };
     // A value that is out of its bounds can be read all the same, so what else is wrong is said in the same run.
-    for violation in rules(&value) {
-        let problem = section.violation(violation);
-        let is_said =
-            problem.path() != section.path() && problems.iter().any(|it| it.path() == problem.path());
-        if !is_said {
-            problems.push(problem);
-        }
+    let said: BTreeSet<_> = problems.iter().map(|problem| problem.path().to_owned()).collect();
+    let told = rules(&value).into_iter().map(|violation| section.violation(violation));
+    for problem in told.filter(|it| it.path() == section.path() || !said.contains(it.path())) {
+        problems.push(problem);
     }
     problems.into_result()?;
     Ok(value)

@@ -317,7 +317,8 @@ fn rules(bounded: &Bounded) -> Vec<Violation> {
     let limit = bounded.wait < HumanDuration::from_secs(1);
     let wait = limit.then(|| Violation::new("wait", "must be at least a second"));
     let count = (bounded.count == 7).then(|| Violation::new("count", "must not be `7`"));
-    wait.into_iter().chain(count).collect()
+    let odd = (bounded.count % 2 == 1).then(|| Violation::new("count", "must be even"));
+    wait.into_iter().chain(count).chain(odd).collect()
 }
 
 #[track_caller]
@@ -332,16 +333,16 @@ fn check_rules(text: &str, expected: Expect) {
 
 #[test]
 fn durations_and_sizes_have_the_bounds_of_their_schema() {
-    check_rules("{wait: 1h, size: 1KiB, count: 1}", expect![""]);
-    check_rules("{wait: 1s, size: null, count: 1}", expect![""]);
+    check_rules("{wait: 1h, size: 1KiB, count: 2}", expect![""]);
+    check_rules("{wait: 1s, size: null, count: 2}", expect![""]);
     check_rules(
-        "{wait: 3601s, size: 1023, count: 1}",
+        "{wait: 3601s, size: 1023, count: 2}",
         expect![[r#"
         main.yaml:1:8: wait: expected a duration from `10ms` to `1h`, found `3601s`
         main.yaml:1:21: size: expected a size of at least `1KiB`, found `1023`"#]],
     );
     check_rules(
-        "{wait: soon, size: large, count: 1}",
+        "{wait: soon, size: large, count: 2}",
         expect![[r#"
             main.yaml:1:8: wait: expected a duration such as `250ms`, found `soon`
             main.yaml:1:20: size: expected a size such as `64KiB`, found `large`"#]],
@@ -353,8 +354,9 @@ fn rules_are_told_of_values_out_of_bounds_too_and_nothing_is_said_twice() {
     check_rules(
         "{wait: 1ms, count: 7}",
         expect![[r#"
-        main.yaml:1:8: wait: expected a duration from `10ms` to `1h`, found `1ms`
-        main.yaml:1:20: count: must not be `7`"#]],
+            main.yaml:1:8: wait: expected a duration from `10ms` to `1h`, found `1ms`
+            main.yaml:1:20: count: must be even
+            main.yaml:1:20: count: must not be `7`"#]],
     );
     check_rules(
         "{wait: 100ms, count: 0}",
