@@ -114,7 +114,7 @@ impl Producer {
     /// ```
     ///
     /// # Errors
-    /// [`SendBatchError`] when any record fails. It says which, and where the others are.
+    /// [`SendBatchError`](crate::SendBatchError) when any record fails. It says which, and where the others are.
     ///
     /// # Cancel safety
     /// Dropping the future does not take back records in flight; those that still wait for space are not sent.

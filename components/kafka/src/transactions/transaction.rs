@@ -83,7 +83,7 @@ impl Transaction {
     /// [`Producer::send_batch`](crate::Producer::send_batch).
     ///
     /// # Errors
-    /// [`SendBatchError`] names each record that was not stored. The transaction can only be aborted afterwards.
+    /// [`SendBatchError`](crate::SendBatchError) names each record that was not stored. The transaction can only be aborted afterwards.
     ///
     /// # Cancel safety
     /// Dropped before it is done, the transaction can only be aborted.
