@@ -1,5 +1,6 @@
 //! What a callback is given, and how it says that the batch is done with.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -207,7 +208,40 @@ pub(crate) struct Committer(mpsc::Sender<Request>);
 
 tokio::task_local! {
     /// The batch that the callback running in this task was given.
-    static CURRENT: (Committer, Handed);
+    static CURRENT: Current;
+}
+
+/// What the running callback has of a batch.
+struct Current {
+    committer: Committer,
+    handed: Handed,
+    /// For one that is given message by message: how far it has come in each partition, the message that it has included. The
+    /// rest of the batch it has not seen.
+    seen: RefCell<Option<Vec<BatchEnd>>>,
+}
+
+impl Current {
+    fn what(&self) -> What {
+        What::Batch(match (&*self.seen.borrow(), &self.handed) {
+            (None, handed) => handed.clone(),
+            (Some(seen), Handed::Ends(_)) => Handed::Ends(seen.as_slice().into()),
+            (Some(seen), Handed::Lot(lent)) => {
+                Handed::Lot(lent.below(seen.iter().map(|end| end.next).max().unwrap_or(0)))
+            }
+        })
+    }
+}
+
+/// The callback running in this task is about to see the message that ends here, and has seen nothing behind it.
+pub(crate) fn sees(end: &BatchEnd) {
+    let _outside_of_a_callback = CURRENT.try_with(|current| {
+        let mut seen = current.seen.borrow_mut();
+        let seen = seen.get_or_insert_default();
+        match seen.iter_mut().find(|it| it.is_of(&end.topic, end.partition)) {
+            Some(known) => known.clone_from(end),
+            None => seen.push(end.clone()),
+        }
+    });
 }
 
 impl Committer {
@@ -216,12 +250,11 @@ impl Committer {
         (Committer(tx), rx)
     }
 
-    /// Inside a callback of this consumer the batch it was given, elsewhere what was processed: a commit from some other
-    /// task never covers a batch whose callback is still at work.
+    /// Inside a callback of this consumer the batch it was given, or what it has seen of it, elsewhere what was processed: a
+    /// commit from some other task never covers a batch whose callback is still at work.
     pub(crate) fn commit_current(&self) -> CommitFuture {
-        let batch = CURRENT.try_with(|(committer, handed)| {
-            committer.0.same_channel(&self.0).then(|| What::Batch(handed.clone()))
-        });
+        let batch =
+            CURRENT.try_with(|current| current.committer.0.same_channel(&self.0).then(|| current.what()));
         self.commit(batch.ok().flatten().unwrap_or(What::Processed))
     }
 
@@ -290,7 +323,8 @@ impl Committer {
 
     /// Runs a callback so that [`Committer::commit_current`] knows its batch.
     pub(crate) async fn inside<F: Future>(self, handed: Handed, callback: F) -> F::Output {
-        CURRENT.scope((self, handed), callback).await
+        let current = Current { committer: self, handed, seen: RefCell::new(None) };
+        CURRENT.scope(current, callback).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
-use crate::consumer::batch::{Batch, Committer, Handed};
+use crate::consumer::batch::{self, Batch, Committer, Handed};
 use crate::consumer::crew::Lent;
 use crate::consumer::ledger::BatchEnd;
 use crate::consumer::message::{ConsumedMessage, Message};
@@ -104,14 +104,16 @@ impl Progress {
         Progress { committer: batch.committer().clone(), reached, ends, lent, latest: 0 }
     }
 
-    /// What will be reached with this message.
+    /// What will be reached with this message, which the callback is about to see.
     fn end_of(&mut self, message: &Message) -> Option<BatchEnd> {
         let is_of = |end: &BatchEnd| end.is_of(message.topic(), message.partition());
         if !self.ends.get(self.latest).is_some_and(is_of) {
             self.latest = self.ends.iter().position(is_of)?;
         }
         let before = self.reached[self.latest].as_ref().map_or(0, |end| end.messages);
-        Some(BatchEnd { messages: before + 1, ..self.ends[self.latest].up_to(message) })
+        let end = BatchEnd { messages: before + 1, ..self.ends[self.latest].up_to(message) };
+        batch::sees(&end);
+        Some(end)
     }
 
     fn reached(&mut self, end: Option<BatchEnd>) {

@@ -150,6 +150,12 @@ impl Lent {
         is_its.then(|| Lent { n_meant, ..self.clone() })
     }
 
+    /// The part of it below this offset.
+    pub(crate) fn below(&self, next: i64) -> Lent {
+        let n_meant = self.lot.messages.partition_point(|message| message.offset() < next);
+        Lent { n_meant, ..self.clone() }
+    }
+
     /// It counts as processed; `false` when its partition was taken back.
     pub(crate) fn note(&self) -> bool {
         self.crew.state().lanes.done(&self.lot, self.n_meant)

@@ -190,9 +190,10 @@ impl ConsumerScope {
         self.control.stop().await;
     }
 
-    /// Commits what was processed. Inside the callback that is the batch it was given, up to its end; elsewhere it is all
-    /// batches whose callbacks have returned `Ok`, never the one still at work. Inside tasks that a callback spawns, use
-    /// [`Batch::commit`].
+    /// Commits what was processed. Inside the callback that is the batch it was given, up to its end, and for callbacks that
+    /// are given one message after another what they have been given of it so far; elsewhere it is all batches whose callbacks
+    /// have returned `Ok`, never the one still at work. Inside tasks that a callback spawns, use [`Batch::commit`] or
+    /// [`ConsumedMessage::commit`].
     ///
     /// The commit is under way when this returns; await the result or drop it.
     pub fn async_commit(&self) -> CommitFuture {

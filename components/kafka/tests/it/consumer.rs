@@ -17,6 +17,7 @@ mod control;
 mod failures;
 mod groups;
 mod idle;
+mod kept;
 mod lanes;
 mod listener;
 mod policies;

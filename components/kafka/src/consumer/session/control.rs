@@ -109,16 +109,15 @@ impl Session<'_> {
     }
 
     fn on_pause(&mut self, key: Key, reply: ControlReply) {
-        let is_ours = self.run.status.ledger().owns(&key.0, key.1)
-            || self.assigning.as_mut().is_some_and(|assigning| assigning.find(&key.0, key.1).is_some());
-        if !is_ours {
+        // librdkafka does not have that one yet; it is paused once it has.
+        let is_to_come =
+            self.assigning.as_mut().is_some_and(|assigning| assigning.find(&key.0, key.1).is_some());
+        if !is_to_come && !self.run.status.ledger().owns(&key.0, key.1) {
             let error = ControlError::not_assigned(&key.0, key.1);
             return answer(reply, Err(error));
         }
         if !self.run.paused.contains(&key) {
-            if self.assigning.is_none()
-                && let Err(error) = self.consumer.pause(&[partition_of(&key)])
-            {
+            if !is_to_come && let Err(error) = self.consumer.pause(&[partition_of(&key)]) {
                 let error = ControlError::refused("pause", &key.0, key.1, &error);
                 return answer(reply, Err(error));
             }

@@ -45,6 +45,7 @@ impl Session<'_> {
             _ => self.consumer.assign(partitions),
         };
         self.check_rebalance(result);
+        self.keep_positions(partitions);
         self.keep_paused(partitions);
         self.open_lanes(partitions);
         self.run.status.client.on_answer();
@@ -184,6 +185,34 @@ impl Session<'_> {
             self.consumer.incremental_unassign(&partitions)
         };
         self.check_rebalance(result);
+        self.keep_positions(&[]);
+    }
+
+    /// Puts the partitions that stay with us where we know that we are. A rebalance pauses them inside librdkafka, which then
+    /// goes on where it thinks that we are: past the end of a partition one message too far (librdkafka#4844).
+    fn keep_positions(&mut self, new: &[TopicPartition]) {
+        let asks_for_ends = self.run.listener.as_ref().is_some_and(|listener| listener.wants_end());
+        if !asks_for_ends || self.consumer.rebalance_protocol() != RebalanceProtocol::Cooperative {
+            return;
+        }
+        let is_new = |topic: &str, partition: i32| {
+            new.iter().any(|it| it.partition == partition && *it.topic == *topic)
+        };
+        let ledger = self.run.status.ledger();
+        let kept = ledger.progress().into_iter().filter(|it| !is_new(&it.topic, it.partition));
+        let known = kept.filter_map(|it| {
+            let key = (Arc::clone(&it.topic), it.partition);
+            let next = ledger.next_of(&key)?;
+            Some(TopicPartition::new(key.0, key.1).with_offset(next))
+        });
+        let positions: Vec<_> = known.collect();
+        drop(ledger);
+        if !positions.is_empty()
+            && let Err(error) = self.consumer.seek(&positions)
+        {
+            events::rollback_failed(&self.run.status, &error);
+            self.failure.get_or_insert(ClientFailure::Broken);
+        }
     }
 
     /// The client has failed for good, and with it the membership.
