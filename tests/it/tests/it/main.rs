@@ -1,4 +1,4 @@
-//! Consumers in this process, and services made for a test, as processes on a real Kafka: one that fails on purpose, one whose
+//! Producers and consumers in this process, and services made for a test, as processes on a real Kafka: one that fails on purpose, one whose
 //! password and certificates change, one that keeps its offsets itself. And the end of processes whose test is gone.
 
 mod certificates;
@@ -9,6 +9,7 @@ mod failing_callback;
 mod lanes;
 mod orphans;
 mod own_store;
+mod producers;
 mod traffic;
 mod transactions;
 
