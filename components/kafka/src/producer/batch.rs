@@ -28,6 +28,7 @@ pub struct SendBatchFuture {
     delivery: ffi::BatchDelivery,
     records: Records,
     waiting: Option<Waiting>,
+    is_done: bool,
 }
 
 /// Acknowledged records, in the order in which they were given to
@@ -94,7 +95,7 @@ impl SendBatchFuture {
         }
         outgoing.send(&mut run);
         let waiting = outgoing.line_up();
-        SendBatchFuture { producer: Arc::clone(producer), delivery, records: topics, waiting }
+        SendBatchFuture { producer: Arc::clone(producer), delivery, records: topics, waiting, is_done: false }
     }
 
     /// Waits until each record is in the producer's queue, or was refused. From then on they are sent even if this future
@@ -119,6 +120,7 @@ impl SendBatchFuture {
     }
 
     fn finish(&mut self, outcomes: ffi::Outcomes) -> Result<Deliveries, SendBatchError> {
+        self.is_done = true;
         let records = mem::take(&mut self.records);
         let failures: Vec<_> = (0..records.len())
             .filter_map(|idx| Some((idx, outcomes.get(idx).err()?)))
@@ -136,8 +138,10 @@ impl Future for SendBatchFuture {
     type Output = Result<Deliveries, SendBatchError>;
 
     /// # Panics
-    /// When polled outside of a Tokio runtime while the queue is full: waiting for space needs its timer.
+    /// When polled again after it was ready. When polled outside of a Tokio runtime while the queue is full: waiting for
+    /// space needs its timer.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(!self.is_done, "`SendBatchFuture` polled after it was ready");
         // Either may come first: records at the end of the batch may be refused while others wait for the broker.
         let _enqueued = self.poll_enqueued(cx);
         self.delivery.poll_outcomes(cx).map(|outcomes| self.finish(outcomes))

@@ -304,6 +304,8 @@ impl Inner {
             return false;
         }
         old.seal();
+        // What is known of clients is about this one from here on, which may fail while the old one is still at work.
+        self.state().on_client_gone();
         lock(&self.clients.retiring).push(Arc::downgrade(old));
         self.metrics().client_replaced(cause);
         if cause == Cause::Requested {
@@ -325,7 +327,6 @@ impl Inner {
         lock(&self.clients.retiring)
             .retain(|live| live.upgrade().is_some_and(|live| !Arc::ptr_eq(&live, &old)));
         if self.clients.holds.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.state().on_client_gone();
             self.serve_line();
         }
         // A sender that looked a moment ago may still hold it; then it goes with that one.
@@ -340,9 +341,10 @@ impl Inner {
             let limit = self.delivery_timeout() + TIMEOUT_SCAN;
             let flushing = self.start_flush(old, limit);
             let _left = timeout(limit, self.until(|| old.in_flight() == 0)).await;
-            // It ends with the last report, or at its limit.
+            // Begun, it ends with the last report, or at its limit. Nobody waits for one that no thread was free for: all senders
+            // are held up meanwhile.
             if let Some(flushing) = flushing {
-                let _flushed = flushing.await;
+                flushing.cancel();
             }
         }
         // Records that are left after this resolve when the client ends.

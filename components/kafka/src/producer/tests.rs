@@ -2,12 +2,12 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use mainspring_config::{FakeSurroundings, Source, VarsOptions};
 use mainspring_core::{Health, LoadError};
-use mainspring_engine::{Engine, TaskProcessorSpec};
+use mainspring_engine::{Engine, TaskProcessor, TaskProcessorSpec};
 use mainspring_kafka_ffi::{self as ffi, KafkaCode, MockCluster};
 use mainspring_metrics::Registry;
 use tokio::time::timeout;
@@ -50,12 +50,32 @@ fn make(brokers: &str, keys: &str) -> (Inner, Arc<Live>, Create) {
 
 /// A producer whose client can be replaced, with what has to live as long.
 fn start_renewing(brokers: &str, keys: &str) -> (Producer, Arc<Live>, Engine) {
+    start_renewing_with(brokers, keys, |create, _| create)
+}
+
+/// The same with a way to make the next client that is told how the usual one is made.
+fn start_renewing_with(
+    brokers: &str,
+    keys: &str,
+    next: impl FnOnce(Create, TaskProcessor) -> Create,
+) -> (Producer, Arc<Live>, Engine) {
     let spec = TaskProcessorSpec::new("producer-task-processor", 1);
     let engine = Engine::start([spec], &tracing::Dispatch::none()).unwrap();
     let processor = engine.processors().get("producer-task-processor").cloned().unwrap();
     let (inner, live, create) = make(brokers, keys);
+    let create = next(create, processor.clone());
     let inner = inner.renewing(Renewal { processor, create, is_final: |_| false });
     (Producer { inner: Arc::new(inner) }, live, engine)
+}
+
+/// Waits a moment at a time.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), waiting).await.expect("it comes to that");
 }
 
 /// Runs `work` while the events are served; the loop ends with it. `turns` counts how often it is woken.
@@ -340,4 +360,82 @@ fn a_record_sent_after_a_renewal_does_not_overtake_one_that_the_old_client_sends
         assert_eq!((sent_again.await.unwrap().offset, after.offset), (Some(1), Some(2)));
     }));
     assert_eq!(engine.shutdown(Duration::from_secs(10)), []);
+}
+
+#[test]
+fn a_renewal_ends_with_the_last_report_also_when_no_thread_is_free_to_flush() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let keys = "queue_buffering_max: 0s\ndelivery_timeout: 5s\nretry_backoff: 1s\nretry_backoff_max: 1s";
+    let busy = Arc::new(AtomicBool::new(true));
+    let still_busy = Arc::clone(&busy);
+    let (producer, live, engine) =
+        start_renewing_with(&cluster.bootstrap_servers(), keys, |create, processor| {
+            Arc::new(move || {
+                // From here on others keep every thread for blocking calls busy.
+                for _ in 0..256 {
+                    let busy = Arc::clone(&still_busy);
+                    drop(processor.spawn_blocking("busy", move || {
+                        while busy.load(Ordering::Relaxed) {
+                            std::thread::park_timeout(Duration::from_millis(10));
+                        }
+                    }));
+                }
+                create()
+            })
+        });
+    engine.block_on(serving(&producer, live, &uncounted(), async {
+        let send = |text: &'static str| producer.send_async(Record::to("orders").with_payload(text));
+        send("first").await.unwrap();
+        cluster.push_request_errors(0, &[KafkaCode::from_raw(19)]);
+        let sent_again = send("sent again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        producer.inner.renew_client();
+        until(|| !producer.inner.clients.retiring().is_empty()).await;
+        sent_again.await.unwrap();
+        assert_eq!(send("after").await.unwrap().offset, Some(2));
+    }));
+    busy.store(false, Ordering::Relaxed);
+    assert_eq!(engine.shutdown(Duration::from_secs(10)), []);
+}
+
+#[test]
+fn health_tells_of_a_new_client_that_failed_also_once_the_old_one_is_gone() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let keys = "enable_idempotence: true\nqueue_buffering_max: 0s\ndelivery_timeout: 60s\nretry_backoff: 1s\n\
+                retry_backoff_max: 1s";
+    let made = AtomicU32::new(0);
+    let (producer, live, engine) = start_renewing_with(&cluster.bootstrap_servers(), keys, |create, _| {
+        Arc::new(move || match made.fetch_add(1, Ordering::SeqCst) {
+            0 => create(),
+            _ => Err(std::io::Error::other("no second client").into()),
+        })
+    });
+    engine.block_on(serving(&producer, live, &uncounted(), async {
+        let send = |text: &'static str| producer.send_async(Record::to("orders").with_payload(text));
+        send("first").await.unwrap();
+        cluster.push_request_errors(0, &[KafkaCode::from_raw(19)]);
+        let sent_again = send("sent again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        producer.inner.renew_client();
+        until(|| !producer.inner.clients.retiring().is_empty()).await;
+        let next = producer.inner.live().unwrap();
+        next.client().trigger_fatal_error(KafkaCode::from_raw(31), "not allowed to be idempotent").unwrap();
+        drop(next);
+        until(|| producer.inner.health() != Health::Ok).await;
+        sent_again.await.unwrap();
+        until(|| producer.inner.clients.retiring().is_empty()).await;
+        assert_ne!(producer.inner.health(), Health::Ok);
+    }));
+    assert_eq!(engine.shutdown(Duration::from_secs(10)), []);
+}
+
+#[tokio::test]
+#[should_panic(expected = "`SendBatchFuture` polled after it was ready")]
+async fn a_batch_that_was_answered_does_not_say_afterwards_that_all_is_well() {
+    let (producer, _live) = start(NOWHERE, "");
+    let mut batch = producer.send_batch([]);
+    (&mut batch).await.unwrap();
+    let _second_answer = batch.await;
 }
