@@ -249,45 +249,49 @@ fn families_of_the_server() {
     check(
         &["http_server_"],
         expect![[r##"
-        # TYPE http_server_active_requests gauge
-        # HELP http_server_active_requests Requests that are being answered.
-        http_server_active_requests{component="handler-metrics",http_request_method="GET",url_scheme="http"}
-        http_server_active_requests{component="server",http_request_method="GET",url_scheme="http"}
-        # TYPE http_server_connection_events counter
-        # HELP http_server_connection_events Connections opened, closed, failed to be accepted, broken, and given up on because the client stalled.
-        http_server_connection_events_total{component="server",event="accept_failed",listener="main"}
-        http_server_connection_events_total{component="server",event="accept_failed",listener="monitor"}
-        http_server_connection_events_total{component="server",event="broken",listener="main"}
-        http_server_connection_events_total{component="server",event="broken",listener="monitor"}
-        http_server_connection_events_total{component="server",event="closed",listener="main"}
-        http_server_connection_events_total{component="server",event="closed",listener="monitor"}
-        http_server_connection_events_total{component="server",event="opened",listener="main"}
-        http_server_connection_events_total{component="server",event="opened",listener="monitor"}
-        http_server_connection_events_total{component="server",event="stalled",listener="main"}
-        http_server_connection_events_total{component="server",event="stalled",listener="monitor"}
-        # TYPE http_server_connections gauge
-        # HELP http_server_connections Open connections.
-        http_server_connections{component="server",listener="main"}
-        http_server_connections{component="server",listener="monitor"}
-        # TYPE http_server_rejected_requests counter
-        # HELP http_server_rejected_requests Requests refused before their handler had read them.
-        http_server_rejected_requests_total{component="handler-metrics",reason="body_size"}
-        http_server_rejected_requests_total{component="handler-metrics",reason="body_timeout"}
-        http_server_rejected_requests_total{component="server",reason="body_size"}
-        http_server_rejected_requests_total{component="server",reason="body_timeout"}
-        http_server_rejected_requests_total{component="server",reason="head_size"}
-        http_server_rejected_requests_total{component="server",reason="head_timeout"}
-        http_server_rejected_requests_total{component="server",reason="malformed"}
-        # TYPE http_server_request_duration_seconds histogram
-        # UNIT http_server_request_duration_seconds seconds
-        # HELP http_server_request_duration_seconds Time from the head of a request to the head of its answer.
-        http_server_request_duration_seconds_bucket{component="handler-metrics",error_type="",http_request_method="GET",http_response_status_code="200",http_route="/metrics",url_scheme="http",le="+Inf"}
-        http_server_request_duration_seconds_sum{component="handler-metrics",error_type="",http_request_method="GET",http_response_status_code="200",http_route="/metrics",url_scheme="http"}
-        http_server_request_duration_seconds_count{component="handler-metrics",error_type="",http_request_method="GET",http_response_status_code="200",http_route="/metrics",url_scheme="http"}
-        http_server_request_duration_seconds_bucket{component="server",error_type="",http_request_method="GET",http_response_status_code="404",http_route="",url_scheme="http",le="+Inf"}
-        http_server_request_duration_seconds_sum{component="server",error_type="",http_request_method="GET",http_response_status_code="404",http_route="",url_scheme="http"}
-        http_server_request_duration_seconds_count{component="server",error_type="",http_request_method="GET",http_response_status_code="404",http_route="",url_scheme="http"}
-    "##]],
+            # TYPE http_server_active_requests gauge
+            # HELP http_server_active_requests Requests that are being answered.
+            http_server_active_requests{component="handler-metrics",http_request_method="GET",url_scheme="http"}
+            http_server_active_requests{component="server",http_request_method="GET",url_scheme="http"}
+            # TYPE http_server_connection_events counter
+            # HELP http_server_connection_events Connections opened, closed, failed to be accepted, broken, and given up on because the client stalled.
+            http_server_connection_events_total{component="server",event="accept_failed",listener="main"}
+            http_server_connection_events_total{component="server",event="accept_failed",listener="monitor"}
+            http_server_connection_events_total{component="server",event="broken",listener="main"}
+            http_server_connection_events_total{component="server",event="broken",listener="monitor"}
+            http_server_connection_events_total{component="server",event="closed",listener="main"}
+            http_server_connection_events_total{component="server",event="closed",listener="monitor"}
+            http_server_connection_events_total{component="server",event="opened",listener="main"}
+            http_server_connection_events_total{component="server",event="opened",listener="monitor"}
+            http_server_connection_events_total{component="server",event="stalled",listener="main"}
+            http_server_connection_events_total{component="server",event="stalled",listener="monitor"}
+            # TYPE http_server_connections gauge
+            # HELP http_server_connections Open connections.
+            http_server_connections{component="server",listener="main"}
+            http_server_connections{component="server",listener="monitor"}
+            # TYPE http_server_rejected_requests counter
+            # HELP http_server_rejected_requests Requests refused before their handler had read them.
+            http_server_rejected_requests_total{component="handler-metrics",reason="body_size"}
+            http_server_rejected_requests_total{component="handler-metrics",reason="body_timeout"}
+            http_server_rejected_requests_total{component="handler-metrics",reason="max_requests_in_flight"}
+            http_server_rejected_requests_total{component="handler-metrics",reason="max_requests_per_second"}
+            http_server_rejected_requests_total{component="server",reason="body_size"}
+            http_server_rejected_requests_total{component="server",reason="body_timeout"}
+            http_server_rejected_requests_total{component="server",reason="head_size"}
+            http_server_rejected_requests_total{component="server",reason="head_timeout"}
+            http_server_rejected_requests_total{component="server",reason="malformed"}
+            http_server_rejected_requests_total{component="server",reason="max_requests_in_flight"}
+            http_server_rejected_requests_total{component="server",reason="max_requests_per_second"}
+            # TYPE http_server_request_duration_seconds histogram
+            # UNIT http_server_request_duration_seconds seconds
+            # HELP http_server_request_duration_seconds Time from the head of a request to the head of its answer.
+            http_server_request_duration_seconds_bucket{component="handler-metrics",error_type="",http_request_method="GET",http_response_status_code="200",http_route="/metrics",url_scheme="http",le="+Inf"}
+            http_server_request_duration_seconds_sum{component="handler-metrics",error_type="",http_request_method="GET",http_response_status_code="200",http_route="/metrics",url_scheme="http"}
+            http_server_request_duration_seconds_count{component="handler-metrics",error_type="",http_request_method="GET",http_response_status_code="200",http_route="/metrics",url_scheme="http"}
+            http_server_request_duration_seconds_bucket{component="server",error_type="",http_request_method="GET",http_response_status_code="404",http_route="",url_scheme="http",le="+Inf"}
+            http_server_request_duration_seconds_sum{component="server",error_type="",http_request_method="GET",http_response_status_code="404",http_route="",url_scheme="http"}
+            http_server_request_duration_seconds_count{component="server",error_type="",http_request_method="GET",http_response_status_code="404",http_route="",url_scheme="http"}
+        "##]],
     );
 }
 
