@@ -8,7 +8,7 @@ use mainspring::kafka::{
     TransactionErrorClass, TransactionalProducer,
 };
 use mainspring::prelude::{CommonComponents as _, Component as _, ComponentList};
-use mainspring_kafka_broker::{Client, shared, unique_name};
+use mainspring_kafka_broker::{Broker, BrokerOptions, Client, ReadRecord, shared, unique_name};
 use mainspring_testsuite::{DEADLINE, TestService, eventually};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -46,7 +46,7 @@ fn producer(service: &TestService, name: &str) -> TransactionalProducer {
     service.component::<KafkaTransactionalProducerComponent>(name).producer()
 }
 
-fn payloads(records: Vec<mainspring_kafka_broker::ReadRecord>) -> Vec<String> {
+fn payloads(records: Vec<ReadRecord>) -> Vec<String> {
     records.into_iter().map(|record| String::from_utf8(record.payload).expect("text was sent")).collect()
 }
 
@@ -260,9 +260,7 @@ fn transactions_stand_in_line_and_whoever_waits_too_long_is_told() {
 
 #[test]
 fn transactions_wait_for_a_broker_that_comes_later() {
-    let mut broker =
-        mainspring_kafka_broker::Broker::start(mainspring_kafka_broker::BrokerOptions::default())
-            .expect("it starts");
+    let mut broker = Broker::start(BrokerOptions::default()).expect("it starts");
     broker.create_topic("orders", 1).expect("the topic is new");
     let brokers = broker.bootstrap_servers().to_owned();
     broker.stop().expect("it stops");
@@ -282,4 +280,97 @@ fn transactions_wait_for_a_broker_that_comes_later() {
         commit.await.expect("the broker is there again");
     });
     eventually("the record", || committed(&broker, "orders", 1), |seen| *seen == ["one"]);
+}
+
+#[test]
+fn a_callback_that_fails_after_its_commit_is_not_given_the_batch_again() {
+    let client: &Client = shared();
+    let (orders, group, id) = (unique_name("orders"), unique_name("group"), unique_name("id"));
+    client.create_topic(&orders, 1).expect("the topic is new");
+    client.write_all(&orders, ["1", "2", "3", "4"].map(|payload| ("", payload))).expect("it is written");
+    let consumer = format!(
+        "group_id: {group}\ntopics: [{orders}]\nmax_batch_size: 1\nrestart_after_failure_delay: 50ms\n\
+         rd_kafka_custom_options: {{session.timeout.ms: '6000'}}"
+    );
+    let keys = format!("transactional_id: {id}");
+    let service = service(client.bootstrap_servers(), &[(PRODUCER, &keys)], Some(&consumer));
+    let producer = producer(&service, PRODUCER);
+    let scope = service.component::<KafkaConsumerComponent>(CONSUMER).consumer().expect("nobody has it");
+    let (tx, mut offsets) = mpsc::channel(16);
+    let started = scope.start(move |batch: Batch| {
+        let (tx, producer) = (tx.clone(), producer.clone());
+        async move {
+            let offset = batch.iter().next().expect("it is not empty").offset();
+            tx.send(offset).await.expect("the test goes on");
+            let transaction = producer.begin().await.expect("the broker is there");
+            transaction.send_offsets(&batch).await.expect("the partition is ours");
+            transaction.commit().await.expect("nothing stands against it");
+            Err::<(), _>(std::io::Error::other("not today"))
+        }
+    });
+    started.expect("it is not running");
+    let seen = service.block_on(async {
+        let mut seen = Vec::new();
+        while seen.len() < 4 {
+            seen.push(timeout(DEADLINE, offsets.recv()).await.expect("it comes").expect("it goes on"));
+        }
+        seen
+    });
+    assert_eq!(seen, [0, 1, 2, 3]);
+    let committed = || client.committed(&group, &orders).expect("it answers").get(&0).copied();
+    eventually("the last commit", committed, |offset| *offset == Some(4));
+    drop(scope);
+}
+
+#[test]
+fn a_commit_without_an_answer_has_no_known_end_and_another_client_goes_on() {
+    // A node that its controller takes for dead skips the markers that end transactions in its partitions, and they stay open.
+    let options = BrokerOptions::default().with_property("broker.session.timeout.ms", 60_000);
+    let mut broker = Broker::start(options).expect("it starts");
+    broker.create_topic("orders", 1).expect("the topic is new");
+    broker.create_topic("bills", 1).expect("the topic is new");
+    broker.write_all("orders", [("", "1"), ("", "2")]).expect("it is written");
+    let consumer = "group_id: g\ntopics: [orders]\nmax_batch_size: 1\nrestart_after_failure_delay: 50ms\n\
+                    rd_kafka_custom_options: {session.timeout.ms: '6000'}";
+    let keys = "transactional_id: one\ntransaction_timeout: 4s\ndelivery_timeout: 3s";
+    let service = service(broker.bootstrap_servers(), &[(PRODUCER, keys)], Some(consumer));
+    let producer = producer(&service, PRODUCER);
+    let (_scope, mut batches) = hand_out(&service);
+    service.block_on(async {
+        let batch = timeout(DEADLINE, batches.recv()).await.expect("it comes").expect("it goes on");
+        let transaction = producer.begin().await.expect("the broker is there");
+        transaction.send(Record::to("bills").with_payload("first")).await.expect("it is stored");
+        transaction.send_offsets(&batch).await.expect("the partition is ours");
+        broker.pause().expect("it runs");
+        let error = transaction.commit().await.expect_err("nobody answers");
+        assert!(matches!(error, TransactionError::Unresolved(_)), "{error:?}");
+        assert_eq!(error.class(), TransactionErrorClass::Unresolved);
+        assert!(!error.is_retryable());
+        broker.resume().expect("it is frozen");
+
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        let transaction = loop {
+            match producer.begin().await {
+                Ok(transaction) => break transaction,
+                Err(error) if deadline < tokio::time::Instant::now() => panic!("{error}"),
+                Err(error) => assert_eq!(error.class(), TransactionErrorClass::Retriable, "{error:?}"),
+            }
+        };
+        transaction.send(Record::to("bills").with_payload("second")).await.expect("it is stored");
+        transaction.commit().await.expect("nothing stands against it");
+    });
+    // The one and the other together, whichever it was.
+    let bills = committed(&broker, "bills", 1);
+    let offset = broker.committed("g", "orders").expect("it answers").get(&0).copied();
+    match offset {
+        None => assert_eq!(bills, ["second"]),
+        Some(next) => assert_eq!((bills, next), (vec!["first".to_owned(), "second".to_owned()], 1)),
+    }
+    let log = service.log().join("\n");
+    assert_eq!(log.matches("Transaction has no known end").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("A transaction with offsets of this consumer has no known end").count(),
+        1,
+        "{log}"
+    );
 }
