@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainspring::kafka::{
-    Batch, KafkaConsumerComponent, KafkaTransactionalProducerComponent, Record, SendError, TransactionError,
-    TransactionErrorClass, TransactionalProducer,
+    Batch, CommitError, KafkaConsumerComponent, KafkaTransactionalProducerComponent, Record, SendError,
+    TransactionError, TransactionErrorClass, TransactionalProducer,
 };
 use mainspring::prelude::{CommonComponents as _, Component as _, ComponentList};
 use mainspring_kafka_broker::{Broker, BrokerOptions, Client, ReadRecord, shared, unique_name};
@@ -175,6 +175,9 @@ fn a_second_producer_with_the_id_shuts_the_first_one_out_for_good() {
     assert_eq!(committed(client, &topic, 2), ["kept", "kept too"]);
     let log = first.log().join("\n");
     assert_eq!(log.matches("Producer has no more transactions").count(), 1, "{log}");
+    // Another client in its place would do nothing but ask for the id again.
+    assert_eq!(log.matches("going to be replaced").count(), 0, "{log}");
+    assert!(first.handle().has_fatal_component());
 }
 
 /// Starts a consumer whose batches come here; each callback waits until its batch is dropped here.
@@ -280,6 +283,39 @@ fn transactions_wait_for_a_broker_that_comes_later() {
         commit.await.expect("the broker is there again");
     });
     eventually("the record", || committed(&broker, "orders", 1), |seen| *seen == ["one"]);
+}
+
+#[test]
+fn a_batch_that_has_failed_cannot_be_part_of_a_transaction() {
+    let client: &Client = shared();
+    let (orders, group, id) = (unique_name("orders"), unique_name("group"), unique_name("id"));
+    client.create_topic(&orders, 1).expect("the topic is new");
+    client.write_all(&orders, [("", "1")]).expect("it is written");
+    let consumer = format!("group_id: {group}\ntopics: [{orders}]\nrestart_after_failure_delay: 1h");
+    let keys = format!("transactional_id: {id}");
+    let service = service(client.bootstrap_servers(), &[(PRODUCER, &keys)], Some(&consumer));
+    let producer = producer(&service, PRODUCER);
+    let scope = service.component::<KafkaConsumerComponent>(CONSUMER).consumer().expect("nobody has it");
+    let (tx, mut batches) = mpsc::channel(1);
+    let started = scope.start(move |batch: Batch| {
+        let tx = tx.clone();
+        async move {
+            tx.send(batch).await.expect("the test goes on");
+            Err::<(), _>(std::io::Error::other("not today"))
+        }
+    });
+    started.expect("it is not running");
+    service.block_on(async {
+        let batch = timeout(DEADLINE, batches.recv()).await.expect("it comes").expect("it goes on");
+        let failed = || service.log().iter().any(|line| line.contains("Batch failed"));
+        eventually("the batch to fail", failed, |failed| *failed);
+        let transaction = producer.begin().await.expect("the broker is there");
+        let error = transaction.send_offsets(&batch).await.expect_err("the batch has failed");
+        assert!(matches!(error, TransactionError::Offsets(CommitError::Revoked { .. })), "{error:?}");
+        assert_eq!(transaction.commit().await.expect_err("offsets are missing"), error);
+    });
+    assert_eq!(client.committed(&group, &orders).expect("it answers").get(&0), None);
+    drop(scope);
 }
 
 #[test]
