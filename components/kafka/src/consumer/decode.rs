@@ -13,6 +13,7 @@ use mainspring_logging::Chain;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 
 use crate::consumer::batch::{Batch, CommitFuture, Committer, Handed, What};
 use crate::consumer::events;
@@ -111,7 +112,28 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for JsonDecoder<T> {
     type Value = T;
 
     fn decode(&self, message: &Message) -> Result<T, CallbackError> {
-        Ok(serde_json::from_slice(message.payload().ok_or(NullPayload)?)?)
+        let payload = message.payload().ok_or(NullPayload)?;
+        Ok(serde_json::from_slice(payload).map_err(|error| NotJson::from(&error))?)
+    }
+}
+
+/// Why a payload is not the JSON that is wanted, and where. What stands there is not shown: payloads stay out of the log.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} at line {line} column {column}")]
+pub(crate) struct NotJson {
+    what: &'static str,
+    line: usize,
+    column: usize,
+}
+
+impl From<&serde_json::Error> for NotJson {
+    fn from(error: &serde_json::Error) -> NotJson {
+        let what = match error.classify() {
+            Category::Syntax | Category::Io => "malformed JSON",
+            Category::Eof => "JSON that ends too early",
+            Category::Data => "JSON of another shape",
+        };
+        NotJson { what, line: error.line(), column: error.column() }
     }
 }
 

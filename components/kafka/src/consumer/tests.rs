@@ -2,5 +2,6 @@
 
 mod commits;
 mod config;
+mod decode;
 mod ledger;
 mod model;
