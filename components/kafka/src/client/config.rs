@@ -22,6 +22,19 @@ const SECRET_WORDS: [&str; 8] =
 /// Properties that our code relies on: they decide how events reach us.
 const RESERVED: [&str; 2] = ["log.queue", "delivery.report.only.error"];
 
+/// Properties of the connection, each with the key that sets it: what they are set to decides what is checked and followed.
+const CONNECTION: [(&str, &str); 6] = [
+    ("security.protocol", "security_protocol"),
+    ("sasl.mechanism", "sasl_mechanisms"),
+    ("sasl.mechanisms", "sasl_mechanisms"),
+    ("ssl.ca.location", "ssl_ca_location"),
+    ("ssl.certificate.location", "ssl_certificate_location"),
+    ("ssl.key.location", "ssl_key_location"),
+];
+
+/// Those that secdist has.
+const FROM_SECDIST: [&str; 3] = ["bootstrap.servers", "metadata.broker.list", "sasl.username"];
+
 /// Makes a producer refuse every record outside of transactions.
 const TRANSACTIONAL_ID: &str = "transactional.id";
 
@@ -64,8 +77,9 @@ pub struct CommonConfig {
     #[serde(default = "CommonConfig::default_metadata_max_age")]
     #[schemars(extend("formatMinimum" = "1ms", "formatMaximum" = "24h"))]
     pub metadata_max_age: HumanDuration,
-    /// librdkafka properties that have no key here, such as `socket.keepalive.enable: true`. Checked at start; properties
-    /// that have a key of their own, and secrets, are refused. Default: none.
+    /// librdkafka properties that have no key here, such as `socket.keepalive.enable: true`. Checked at start; secrets are
+    /// refused, and so are properties that have a key of their own, but for `client.id`, `metadata.max.age.ms` and
+    /// `topic.metadata.refresh.interval.ms`, which win over their keys. Default: none.
     #[serde(default)]
     pub rd_kafka_custom_options: BTreeMap<String, String>,
     /// Level at which librdkafka's own informational and debug lines are logged. Default `debug`.
@@ -268,6 +282,11 @@ impl CommonConfig {
             if let Some(option) = key {
                 let message = format!("`{name}` is set by the key `{}`; use that", option.key);
                 violations.push(Violation::new(path, message));
+            } else if let Some((_, key)) = CONNECTION.iter().find(|(property, _)| property == name) {
+                violations
+                    .push(Violation::new(path, format!("`{name}` is set by the key `{key}`; use that")));
+            } else if FROM_SECDIST.contains(&name.as_str()) {
+                violations.push(Violation::new(path, format!("`{name}` belongs to secdist")));
             } else if RESERVED.contains(&name.as_str()) {
                 violations
                     .push(Violation::new(path, format!("`{name}` is reserved: this library relies on it")));

@@ -268,6 +268,20 @@ fn a_certificate_goes_with_its_key_and_with_encryption() {
 }
 
 #[test]
+fn custom_options_do_not_say_how_to_connect() {
+    let custom = "{security.protocol: ssl, sasl.mechanism: PLAIN, ssl.ca.location: ca.pem, bootstrap.servers: 'a:1', \
+                  metadata.broker.list: 'a:1', sasl.username: ann}";
+    expect![[r#"
+        rd_kafka_custom_options.bootstrap.servers: `bootstrap.servers` belongs to secdist
+        rd_kafka_custom_options.metadata.broker.list: `metadata.broker.list` belongs to secdist
+        rd_kafka_custom_options.sasl.mechanism: `sasl.mechanism` is set by the key `sasl_mechanisms`; use that
+        rd_kafka_custom_options.sasl.username: `sasl.username` belongs to secdist
+        rd_kafka_custom_options.security.protocol: `security.protocol` is set by the key `security_protocol`; use that
+        rd_kafka_custom_options.ssl.ca.location: `ssl.ca.location` is set by the key `ssl_ca_location`; use that
+    "#]].assert_eq(&problems(&format!("rd_kafka_custom_options: {custom}")));
+}
+
+#[test]
 fn custom_options_that_idempotence_does_not_allow_are_refused() {
     let idempotent =
         |custom: &str| problems(&format!("enable_idempotence: true\nrd_kafka_custom_options: {{{custom}}}"));
