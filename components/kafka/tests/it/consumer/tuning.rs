@@ -41,7 +41,7 @@ async fn a_paused_consumer_keeps_its_place_and_neither_loses_nor_repeats_message
         let mut seen = journal.numbers().len();
         loop {
             until_done(&service, &journal).await;
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
             if std::mem::replace(&mut seen, journal.numbers().len()) == journal.numbers().len() {
                 break;
             }
